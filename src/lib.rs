@@ -1,0 +1,12 @@
+//! headfast: GitOps for plain Linux hosts.
+//!
+//! An agent, one service per host, follows a branch of a config repository. A commit becomes files in target directories
+//! by one all-or-nothing transaction; live edits are found and healed; a change that fails its probes is put back at once
+//! and reverted in the branch.
+//!
+//! The modules are the rooms of ARCHITECTURE.md, in reading order: `pipeline` is the spine, the core below it is pure,
+//! the edges touch the world, and `deploy` strings them together.
+
+// The core: values in, values out.
+pub mod place;
+pub mod finding;

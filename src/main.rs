@@ -1,0 +1,3 @@
+//! The `headfast` program; its verbs come with the `cli` room.
+
+fn main() {}
