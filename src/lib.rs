@@ -10,3 +10,4 @@
 // The core: values in, values out.
 pub mod place;
 pub mod finding;
+pub mod document;
