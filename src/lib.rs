@@ -11,3 +11,4 @@
 pub mod place;
 pub mod finding;
 pub mod document;
+pub mod revision;
