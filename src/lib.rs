@@ -12,3 +12,6 @@ pub mod place;
 pub mod finding;
 pub mod document;
 pub mod revision;
+pub mod manifest;
+
+pub use manifest::EnvironmentType;
