@@ -13,5 +13,7 @@ pub mod finding;
 pub mod document;
 pub mod revision;
 pub mod manifest;
+pub mod config;
 
+pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;

@@ -1,0 +1,307 @@
+//! From the files of a revision to configurations.
+
+use super::{ConfigSchema, Configuration, Layer, merge, variables_layer};
+use crate::document::{Format, Limits, Map, Node, Value, decode};
+use crate::finding::{Code, Finding, Findings, nearest};
+use crate::manifest::{ConfigurationSpec, Facts, LayerSource, LayerSpec, Located, Manifest, PathTemplate};
+use crate::place::Place;
+use crate::revision::{ObjectId, Tree};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The name of the layer that holds what migrations supply.
+const MIGRATIONS: &str = "migrations";
+
+/// How documents are opened and brought to another version: what the rooms below this one know.
+pub trait Documents {
+    /// Parses a document, and decrypts it when it is encrypted.
+    fn open(&self, file: &Arc<str>, bytes: &[u8], format: Format, findings: &mut Findings) -> Option<Document>;
+
+    /// Reads the migrations in a folder of the repository.
+    fn migrations(
+        &self,
+        tree: &dyn Tree,
+        folder: &Located<String>,
+        findings: &mut Findings,
+    ) -> Option<Box<dyn Migrations>>;
+}
+
+/// A document that was opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// What it holds.
+    pub node: Node,
+    /// Whether it was encrypted.
+    pub is_sealed: bool,
+}
+
+/// The migrations of one configuration.
+pub trait Migrations {
+    /// Brings a document, without its version, from one schema version to another.
+    fn document(&self, node: Node, from: u32, to: u32, findings: &mut Findings) -> Option<MigratedDocument>;
+}
+
+/// A document that was brought to another version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MigratedDocument {
+    /// The document.
+    pub node: Node,
+    /// What the migrations supply, to be laid below all layers.
+    pub below: Option<Node>,
+    /// What happened, in words; see [`Layer::migrated`].
+    pub note: Option<String>,
+}
+
+/// What became of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The configuration; `None` when one of its layers or its schema cannot be used.
+    pub configuration: Option<Configuration>,
+    /// The paths of the files, and of the folder of migrations, that it is made from.
+    pub inputs: Vec<String>,
+    /// The ids of those that are encrypted.
+    pub sealed: Vec<ObjectId>,
+}
+
+/// Loads and validates the configurations of one revision for one host. Each document is opened once.
+pub struct ConfigurationManager<'a> {
+    tree: &'a dyn Tree,
+    manifest: &'a Manifest,
+    facts: &'a Facts,
+    documents: &'a dyn Documents,
+    opened: RefCell<BTreeMap<String, Opened>>,
+}
+
+/// A layer's document, a map, unless it cannot be used; and what was found in opening it.
+type Opened = (Option<Rc<Document>>, Findings);
+
+impl<'a> ConfigurationManager<'a> {
+    /// Returns a manager; `documents` is a [`SecretManager`](crate::secrets::SecretManager), unless a program has its own.
+    pub fn new(tree: &'a dyn Tree, manifest: &'a Manifest, facts: &'a Facts, documents: &'a dyn Documents) -> Self {
+        ConfigurationManager { tree, manifest, facts, documents, opened: RefCell::default() }
+    }
+
+    /// Reads, migrates and merges one configuration.
+    ///
+    /// There is no configuration when a layer or the schema cannot be read, because what would be missing then would show
+    /// as violations that nobody made. Callers judge `findings` as well: an unset variable leaves a configuration.
+    pub fn load(&self, name: &str, findings: &mut Findings) -> Loaded {
+        let Some(spec) = self.manifest.configurations.get(name) else {
+            let finding = Finding::error(Code::REFERENCE, format!("there is no configuration `{name}`"));
+            let near = nearest(name, self.manifest.configurations.keys().map(String::as_str));
+            findings.push(match near {
+                Some(near) => finding.hint(format!("did you mean `{near}`?")),
+                None => finding,
+            });
+            return Loaded::default();
+        };
+        let version = spec.schema_version.of(&self.facts.environment);
+        let loaded = Loaded::default();
+        let mut loader = Loader { manager: self, name, spec, version, loaded, migrations: None, below: None };
+        let configuration = loader.run(findings);
+        Loaded { configuration, ..loader.loaded }
+    }
+
+    /// Loads one configuration and holds it against its schema; there is a result only when nothing is wrong with it.
+    pub fn load_valid(&self, name: &str, findings: &mut Findings) -> Option<Configuration> {
+        let n_errors = findings.n_errors();
+        let configuration = self.load(name, findings).configuration?;
+        configuration.validate(findings);
+        (findings.n_errors() == n_errors).then_some(configuration)
+    }
+
+    /// Loads and validates all configurations; returns the findings of those that have any.
+    pub fn validate_all(&self) -> BTreeMap<String, Findings> {
+        let names = self.manifest.configurations.keys();
+        let judge = |name: &String| {
+            let mut findings = Findings::new();
+            self.load_valid(name, &mut findings);
+            (!findings.is_empty()).then(|| (name.clone(), findings))
+        };
+        names.filter_map(judge).collect()
+    }
+
+    /// Opens a layer's document; who asks for it again is told again what is wrong with it.
+    fn open(&self, path: &str, format: Format, bytes: &[u8], findings: &mut Findings) -> Option<Rc<Document>> {
+        if let Some((document, found)) = self.opened.borrow().get(path) {
+            findings.extend(found.clone());
+            return document.clone();
+        }
+        let mut found = Findings::new();
+        let document = self.documents.open(&Arc::from(path), bytes, format, &mut found);
+        let document = document.and_then(|it| with_map(it, &mut found)).map(Rc::new);
+        findings.extend(found.clone());
+        self.opened.borrow_mut().insert(path.to_owned(), (document.clone(), found));
+        document
+    }
+}
+
+/// Holds a configuration against its schema; returns whether it fits.
+pub fn validate_configuration(configuration: &Configuration, findings: &mut Findings) -> bool {
+    configuration.validate(findings)
+}
+
+/// Something could not be read; the findings say why.
+struct Failed;
+
+/// One configuration on its way from files to a value.
+struct Loader<'a> {
+    manager: &'a ConfigurationManager<'a>,
+    name: &'a str,
+    spec: &'a ConfigurationSpec,
+    version: Option<u32>,
+    loaded: Loaded,
+    migrations: Option<Box<dyn Migrations>>,
+    below: Option<Node>,
+}
+
+impl Loader<'_> {
+    fn run(&mut self, findings: &mut Findings) -> Option<Configuration> {
+        let (manager, spec) = (self.manager, self.spec);
+        let schema = self.schema(findings);
+        self.read_migrations(findings);
+        // All layers are read before one that cannot be ends it.
+        let known_schema = schema.as_ref().ok().and_then(Option::as_ref);
+        let layers: Vec<_> = spec.layers.iter().map(|it| self.layer(it, known_schema, findings)).collect();
+        let layers = layers.into_iter().filter_map(Result::transpose).collect::<Result<Vec<Layer>, Failed>>().ok()?;
+        let below = self.below.take().map(|it| Layer::new(MIGRATIONS, it));
+        let layers = below.into_iter().chain(layers).collect();
+        let variables = manager.manifest.variables_for(manager.facts);
+        let (environment, lookup) = (&manager.facts.environment, |name: &str| variables.get(name).cloned());
+        Some(Configuration::assemble(self.name, environment, layers, schema.ok()?, &lookup, findings))
+    }
+
+    fn schema(&mut self, findings: &mut Findings) -> Result<Option<ConfigSchema>, Failed> {
+        let Some(declared) = &self.spec.schema else { return Ok(None) };
+        let path = self.expand(&declared.value, &declared.place, findings)?;
+        let Some((_, bytes)) = self.read(&path, &declared.place, findings)? else {
+            findings.push(self.manager.tree.missing(Code::SOURCE_MISSING, &path, &declared.place));
+            return Err(Failed);
+        };
+        ConfigSchema::parse(&Arc::from(path), &bytes, findings).ok_or(Failed).map(Some)
+    }
+
+    /// Reads the migrations where the configuration has versions, also when no document needs them today.
+    fn read_migrations(&mut self, findings: &mut Findings) {
+        if let (Some(folder), Some(_)) = (&self.spec.migrations, self.version) {
+            self.loaded.inputs.push(folder.value.clone());
+            self.migrations = self.manager.documents.migrations(self.manager.tree, folder, findings);
+        }
+    }
+
+    /// Returns a layer, or `None` for an optional one that is absent.
+    fn layer(
+        &mut self,
+        layer: &LayerSpec,
+        schema: Option<&ConfigSchema>,
+        findings: &mut Findings,
+    ) -> Result<Option<Layer>, Failed> {
+        let manager = self.manager;
+        let (path, optional) = match &layer.source {
+            LayerSource::Variables { prefix } => {
+                return Ok(Some(variables_layer(prefix, &manager.facts.variables, schema, findings)));
+            }
+            LayerSource::File { path, optional } => (self.expand(path, &layer.place, findings)?, *optional),
+        };
+        let Some((id, bytes)) = self.read(&path, &layer.place, findings)? else {
+            if optional {
+                return Ok(None);
+            }
+            let finding = manager.tree.missing(Code::LAYER_MISSING, &path, &layer.place);
+            let hint = match &finding.hint {
+                Some(near) => format!("{near} A layer that may be absent ends in `?`"),
+                None => "add the file, or end the layer in `?` when it may be absent".to_owned(),
+            };
+            findings.push(finding.hint(hint));
+            return Err(Failed);
+        };
+        let Some(format) = Format::of_path(&path) else {
+            let message = format!("the extension of `{path}` does not tell its format");
+            let hint = "the name must end in .yaml, .yml, .json, .toml, .env, .ini, .cfg or .conf";
+            findings.push(Finding::error(Code::VALUE, message).at(&layer.place).hint(hint));
+            return Err(Failed);
+        };
+        let document = manager.open(&path, format, &bytes, findings).ok_or(Failed)?;
+        self.loaded.sealed.extend(document.is_sealed.then_some(id));
+        self.migrated(path, document.node.clone(), findings).ok_or(Failed).map(Some)
+    }
+
+    /// Brings a layer to the environment's schema version, and takes its own version out of it.
+    ///
+    /// Where the configuration has no versions, the key is one like any other.
+    fn migrated(&mut self, path: String, mut node: Node, findings: &mut Findings) -> Option<Layer> {
+        let own = match &mut node.value {
+            Value::Map(map) if self.version.is_some() => map.remove(&self.spec.version_key),
+            _ => None,
+        };
+        let (Some(own), Some(wanted)) = (own, self.version) else { return Some(Layer::new(path, node)) };
+        let own = u32::try_from(decode::number(&own.node, &own.key, 1..=u64::from(u32::MAX), findings)?).ok()?;
+        if own == wanted {
+            return Some(Layer::new(path, node));
+        }
+        let Some(migrations) = &self.migrations else {
+            if self.spec.migrations.is_none() {
+                findings.push(self.no_migrations(&path, own, wanted, &node.place));
+            }
+            return None;
+        };
+        let migrated = migrations.document(node, own, wanted, findings)?;
+        self.below = self.below.take().into_iter().chain(migrated.below).reduce(merge);
+        Some(Layer { name: path, node: migrated.node, migrated: migrated.note })
+    }
+
+    fn no_migrations(&self, path: &str, own: u32, wanted: u32, place: &Place) -> Finding {
+        let environment = &self.manager.facts.environment;
+        let message = format!("`{path}` has schema version {own}, but `{environment}` is at {wanted}");
+        let hint = format!("name the folder of the migrations in `configurations.{}.migrations`", self.name);
+        Finding::error(Code::MIGRATION_PATH, message).at(place).hint(hint)
+    }
+
+    /// Reads a file, which is then one of the inputs, or returns `None` when it does not exist.
+    fn read(
+        &mut self,
+        path: &str,
+        asked_at: &Place,
+        findings: &mut Findings,
+    ) -> Result<Option<(ObjectId, Vec<u8>)>, Failed> {
+        let file = self.manager.tree.read_file(path, Limits::default().bytes, asked_at);
+        if !matches!(file, Ok(None)) {
+            self.loaded.inputs.push(path.to_owned());
+        }
+        file.map_err(|problem| {
+            findings.push(problem);
+            Failed
+        })
+    }
+
+    fn expand(&self, path: &PathTemplate, place: &Place, findings: &mut Findings) -> Result<String, Failed> {
+        path.expand(self.manager.facts, self.version).map_err(|name| {
+            let message = format!("the path `{}` uses `{name}`, which has no value here", path.0);
+            let hint = match name.strip_prefix("labels.") {
+                Some(label) => format!("give the host the label `{label}`"),
+                None => format!("give the configuration `{}` a `schema_version`", self.name),
+            };
+            findings.push(Finding::error(Code::UNDEFINED, message).at(place).hint(hint));
+            Failed
+        })
+    }
+}
+
+/// A layer without any value changes nothing; any other document must be a map.
+fn with_map(document: Document, findings: &mut Findings) -> Option<Document> {
+    let node = match document.node {
+        node @ Node { value: Value::Map(_), .. } => node,
+        node if node.value == Value::Null && node.place.line == 0 => Node { value: Value::Map(Map::new()), ..node },
+        node => {
+            let message = format!("a layer must be a map, found {}", node.type_name());
+            findings.push(Finding::error(Code::SHAPE, message).at(&node.place));
+            return None;
+        }
+    };
+    Some(Document { node, ..document })
+}
+
+#[cfg(test)]
+mod tests;

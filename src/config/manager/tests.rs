@@ -1,0 +1,265 @@
+use super::*;
+use crate::config::testing::lines;
+use crate::document::{self, Entry, MergeKeys};
+use crate::manifest;
+use crate::revision::{EntryKind, MemoryTree};
+use serde_json::{Value as Json, json};
+
+const HEADFAST: &str = "version: 1
+environments:
+  staging: {type: staging, variables: {DOMAIN: staging.example.org}}
+  production: {type: production}
+configurations:
+  app:
+    layers:
+      - config/app.yaml
+      - config/{{ environment }}/app.json
+      - config/hosts/{{ host }}.yaml?
+      - config/roles/{{ labels.role }}.yaml?
+      - env:APP_
+    schema: schemas/app.yaml
+  plain:
+    layers: [config/plain.toml]
+targets: {}
+";
+const SCHEMA: &str = "properties:
+  server:
+    properties:
+      port: {type: integer, default: 80}
+      host: {type: string}
+";
+const APP: &str = "server:\n  host: ${HOST:-localhost}\nurl: https://${DOMAIN}/\nlist: [1, 2]\n";
+
+fn facts() -> Facts {
+    let variable = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+    Facts {
+        host: "web-1".into(),
+        environment: "staging".into(),
+        labels: [("role", "web")].map(variable).into(),
+        variables: [("APP_SERVER__PORT", "8081"), ("DOMAIN", "host.example.org")].map(variable).into(),
+    }
+}
+
+fn tree(changes: &[(&str, &str)]) -> MemoryTree {
+    let mut tree = MemoryTree::new([
+        ("headfast.yaml", HEADFAST),
+        ("schemas/app.yaml", SCHEMA),
+        ("config/app.yaml", APP),
+        ("config/staging/app.json", r#"{"list": [3]}"#),
+        ("config/hosts/web-2.yaml", "list: [4]\n"),
+        ("config/plain.toml", "a.b = 1\n"),
+    ]);
+    for (path, text) in changes {
+        tree.insert(path, EntryKind::File { executable: false }, text.as_bytes());
+    }
+    tree
+}
+
+fn load(changes: &[(&str, &str)], facts: &Facts) -> (Option<Configuration>, String) {
+    let mut findings = Findings::new();
+    let tree = tree(changes);
+    let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+    let configuration = ConfigurationManager::new(&tree, &manifest, facts, &Plain).load("app", &mut findings);
+    if let Some(configuration) = &configuration.configuration {
+        validate_configuration(configuration, &mut findings);
+    }
+    (configuration.configuration, lines(&findings).join("\n"))
+}
+
+#[track_caller]
+fn values(changes: &[(&str, &str)], facts: &Facts) -> Json {
+    let (configuration, findings) = load(changes, facts);
+    assert_eq!(findings, "");
+    configuration.expect("it is loaded").merged.to_json()
+}
+
+/// Opens plain documents, and in migrating them takes `old` for the name that `new` had in version 1.
+struct Plain;
+
+impl Documents for Plain {
+    fn open(&self, file: &Arc<str>, bytes: &[u8], format: Format, findings: &mut Findings) -> Option<Document> {
+        let node = document::parse(format, file, bytes, &Limits::default(), MergeKeys::Apply, findings)?;
+        Some(Document { is_sealed: node.get("sealed").is_some(), node })
+    }
+
+    fn migrations(&self, _: &dyn Tree, _: &Located<String>, _: &mut Findings) -> Option<Box<dyn Migrations>> {
+        Some(Box::new(Plain))
+    }
+}
+
+impl Migrations for Plain {
+    fn document(&self, node: Node, from: u32, to: u32, _: &mut Findings) -> Option<MigratedDocument> {
+        assert_eq!((from, to), (1, 2));
+        let below = crate::config::testing::tree("m/0002-add.yaml", json!({"added": true, "new": 0}));
+        let Value::Map(map) = node.value else { return None };
+        let rename = |it: Entry| Entry { key: it.key.replace("old", "new"), ..it };
+        let node = Node { value: Value::Map(map.into_iter().map(rename).collect()), ..node };
+        Some(MigratedDocument { node, below: Some(below), note: Some("was migrated".into()) })
+    }
+}
+
+#[test]
+fn x08_what_is_missing_or_corrupt_is_an_error_and_all_of_it_is_named() {
+    let headfast = HEADFAST.replace("config/hosts/{{ host }}.yaml?", "config/hosts/{{ host }}.yaml");
+    let broken = [
+        ("headfast.yaml", headfast.as_str()),
+        ("config/app.yaml", "a: [1\n"),
+        ("config/staging/app.json", "[1, 2]"),
+        ("schemas/app.yaml", "type: objekt\n"),
+    ];
+    let (configuration, findings) = load(&broken, &facts());
+    assert!(configuration.is_none());
+    insta::assert_snapshot!(findings, @r#"
+    schemas/app.yaml:1:7 E_SCHEMA_INVALID type: "objekt" fits none of the 2 alternatives of the schema [the nearest alternative says: type: "objekt" is not one of "array", "boolean", "integer", "null", "number", "object", "string"; did you mean "object"?]
+    config/app.yaml:1:4 E_SYNTAX unclosed bracket '['
+    config/staging/app.json:1:1 E_SHAPE a layer must be a map, found a list
+    headfast.yaml:10:9 E_LAYER_MISSING the repository has no `config/hosts/web-1.yaml` [did you mean `config/hosts/web-2.yaml`? A layer that may be absent ends in `?`]
+    "#);
+}
+
+#[test]
+fn m15_an_empty_layer_sets_nothing_and_one_that_is_null_is_refused() {
+    for text in ["", "# only a comment\n", "{}\n"] {
+        assert_eq!(values(&[("config/app.yaml", text)], &facts())["list"], json!([3]));
+    }
+    let (configuration, findings) = load(&[("config/app.yaml", "null\n")], &facts());
+    assert!(configuration.is_none());
+    assert_eq!(findings, "config/app.yaml:1:1 E_SHAPE a layer must be a map, found null");
+}
+
+#[test]
+fn what_the_manifest_does_not_have_is_an_error() {
+    let mut findings = Findings::new();
+    let (tree, facts) = (tree(&[]), facts());
+    let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+    assert!(
+        ConfigurationManager::new(&tree, &manifest, &facts, &Plain).load("ap", &mut findings).configuration.is_none()
+    );
+    assert_eq!(lines(&findings), [" E_REFERENCE there is no configuration `ap` [did you mean `app`?]"]);
+}
+
+#[test]
+fn a_version_must_be_a_number_that_versions_have() {
+    let headfast = HEADFAST.replace("    schema: ", "    schema_version: 2\n    schema: ");
+    for (text, code) in [("0", "E_VALUE"), ("-1", "E_VALUE"), ("4294967296", "E_VALUE"), ("'1'", "E_TYPE")] {
+        let layer = format!("schema_version: {text}\n");
+        let (configuration, findings) = load(&[("headfast.yaml", &headfast), ("config/app.yaml", &layer)], &facts());
+        assert!(configuration.is_none());
+        assert!(findings.starts_with(&format!("config/app.yaml:1:17 {code} `schema_version`")), "{findings}");
+    }
+}
+
+#[test]
+fn inputs_and_sealed_ids_are_listed_also_when_a_layer_cannot_be_used() {
+    let tree = tree(&[("config/app.yaml", "sealed: 1\n"), ("config/staging/app.json", "[")]);
+    let (facts, mut findings) = (facts(), Findings::new());
+    let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+    let loaded = ConfigurationManager::new(&tree, &manifest, &facts, &Plain).load("app", &mut findings);
+    assert!(loaded.configuration.is_none());
+    assert_eq!(loaded.inputs, ["schemas/app.yaml", "config/app.yaml", "config/staging/app.json"]);
+    let id = (&tree as &dyn Tree).find("config/app.yaml").expect("it is read").expect("it exists").id;
+    assert_eq!(loaded.sealed, [id]);
+}
+
+#[test]
+fn a_layer_that_two_configurations_need_is_as_wrong_for_each() {
+    let headfast = HEADFAST.replace("layers: [config/plain.toml]", "layers: [config/app.yaml]");
+    let tree = tree(&[("headfast.yaml", &headfast), ("config/app.yaml", "a: 1\na: 2\n- x")]);
+    let (facts, mut findings) = (facts(), Findings::new());
+    let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+    let wrong = ConfigurationManager::new(&tree, &manifest, &facts, &Plain).validate_all();
+    assert_eq!(wrong.len(), 2);
+    assert_eq!(wrong["app"], wrong["plain"]);
+}
+
+#[test]
+fn a_label_that_the_host_lacks_is_an_error_in_a_path() {
+    let (configuration, findings) = load(&[], &Facts { labels: BTreeMap::new(), ..facts() });
+    assert!(configuration.is_none());
+    assert!(
+        findings.contains("E_UNDEFINED the path `config/roles/{{ labels.role }}.yaml` uses `labels.role`"),
+        "{findings}"
+    );
+}
+
+#[test]
+fn a_link_or_a_folder_is_no_layer() {
+    let mut tree = tree(&[]);
+    tree.insert("config/app.yaml", EntryKind::Link, b"/etc/shadow");
+    let (facts, mut findings) = (facts(), Findings::new());
+    let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+    let loaded = ConfigurationManager::new(&tree, &manifest, &facts, &Plain).load("app", &mut findings);
+    assert!(loaded.configuration.is_none());
+    assert_eq!(lines(&findings), ["headfast.yaml:8:9 E_SHAPE `config/app.yaml` is a symbolic link, not a file"]);
+}
+
+#[test]
+fn m06_m09_layers_are_merged_across_formats_and_variables_are_on_top() {
+    let expected = json!({
+        "server": {"port": 8081, "host": "localhost"},
+        "url": "https://staging.example.org/",
+        "list": [3],
+    });
+    assert_eq!(values(&[], &facts()), expected);
+    let other = Facts { host: "web-2".into(), ..facts() };
+    assert_eq!(values(&[], &other)["list"], json!([4]));
+}
+
+#[test]
+fn m10_x09_the_environments_variables_come_before_the_hosts() {
+    let production = Facts { environment: "production".into(), ..facts() };
+    let changes = [("config/production/app.json", "{}\n")];
+    assert_eq!(values(&changes, &production)["url"], json!("https://host.example.org/"));
+}
+
+#[test]
+fn an_unset_variable_does_not_break_the_schema_as_well() {
+    let (configuration, findings) = load(
+        &[("config/staging/app.json", r#"{"server": {"port": "${NO}"}}"#)],
+        &Facts { variables: BTreeMap::new(), ..facts() },
+    );
+    assert!(configuration.is_some());
+    insta::assert_snapshot!(findings, @r"config/staging/app.json:1:21 E_VARIABLE server.port: `${NO}` has no value and no default [set `NO`, or give a default: `${NO:-…}`; `$${` is the text itself]");
+}
+
+#[test]
+fn e14_documents_are_migrated_one_by_one_and_their_version_is_taken_out() {
+    let headfast = HEADFAST.replace("    schema: ", "    schema_version: 2\n    migrations: m\n    schema: ");
+    let tree = tree(&[
+        ("headfast.yaml", &headfast),
+        ("config/app.yaml", "schema_version: 1\nold: 1\nserver: {host: 5}\n"),
+        ("config/staging/app.json", r#"{"schema_version": 2, "x": 1}"#),
+        ("schemas/app.yaml", SCHEMA),
+    ]);
+    let mut findings = Findings::new();
+    let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+    let facts = facts();
+    let manager = ConfigurationManager::new(&tree, &manifest, &facts, &Plain);
+    let configuration = manager.load("app", &mut findings).configuration.expect("it is loaded");
+    assert_eq!(lines(&findings), [""; 0]);
+    assert_eq!(configuration.source(), "defaults, migrations, config/app.yaml, config/staging/app.json, env:APP_");
+    let expected = json!({"added": true, "new": 1, "server": {"host": 5, "port": 8081}, "x": 1});
+    assert_eq!(configuration.merged.to_json(), expected);
+    assert!(manager.load_valid("app", &mut findings).is_none());
+    assert_eq!(
+        lines(&findings),
+        [
+            "config/app.yaml:3:16 E_SCHEMA server.host: it must be text, not 5 [write it in quotes: \"5\"; the document was migrated]"
+        ]
+    );
+}
+
+#[test]
+fn a_version_key_is_a_key_like_any_other_where_there_are_no_versions() {
+    let changes = [("config/app.yaml", "schema_version: 7\n")];
+    assert_eq!(values(&changes, &facts())["schema_version"], json!(7));
+}
+
+#[test]
+fn m21_validate_all_lists_only_what_is_wrong() {
+    let tree = tree(&[("config/staging/app.json", r#"{"server": {"host": 5}}"#)]);
+    let manifest = manifest::read(&tree, &mut Findings::new()).expect("it is valid");
+    let facts = facts();
+    let wrong = ConfigurationManager::new(&tree, &manifest, &facts, &Plain).validate_all();
+    assert_eq!(wrong.keys().map(String::as_str).collect::<Vec<_>>(), ["app"]);
+}
