@@ -14,6 +14,8 @@ pub mod document;
 pub mod revision;
 pub mod manifest;
 pub mod config;
+pub mod migrate;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
+pub use migrate::ConfigurationMigrator;
