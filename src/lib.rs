@@ -15,6 +15,7 @@ pub mod revision;
 pub mod manifest;
 pub mod config;
 pub mod migrate;
+pub mod policy;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;

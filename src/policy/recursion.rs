@@ -1,0 +1,316 @@
+//! Which rule needs which, because the engine follows them without looking at how deep that goes.
+//!
+//! OPA refuses recursion when it compiles; the engine here notices it for rules while it evaluates, but not for functions,
+//! where it ends the process. So functions that call themselves are refused before, and so are very long rows of rules.
+
+use crate::finding::{Code, Finding, Findings};
+use crate::place::Place;
+use regorus::Engine;
+use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleBody, RuleHead};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// How many rules policies may have together.
+const MAX_RULES: usize = 2_000;
+/// How many rules may need each other in a row.
+pub(super) const MAX_ROW: usize = 100;
+
+/// A rule by name and place.
+pub(super) struct RuleName {
+    pub(super) package: String,
+    pub(super) name: String,
+    pub(super) place: Place,
+}
+
+/// Returns all rules.
+pub(super) fn rules(engine: &mut Engine) -> Vec<RuleName> {
+    let mut rules = Vec::new();
+    for module in engine.get_modules() {
+        let package = package(module);
+        for rule in &module.policy {
+            let name = head(rule).and_then(|it| path(it).into_iter().next()).unwrap_or_default();
+            rules.push(RuleName { package: package.clone(), name, place: place(rule) });
+        }
+    }
+    rules
+}
+
+/// Reports functions that call themselves, and rows of rules that are too long.
+pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
+    let graph = Graph::of(engine.get_modules());
+    if graph.n_rules > MAX_RULES {
+        findings.push(Finding::error(Code::POLICY_INVALID, format!("there are more than {MAX_RULES} rules")));
+        return;
+    }
+    for (name, node) in &graph.nodes {
+        if node.is_function && graph.calls_itself(name) {
+            let message = format!("the function `{name}` calls itself, directly or through others");
+            findings.push(Finding::error(Code::POLICY_INVALID, message).at(&node.place));
+        }
+    }
+    let mut heights = HashMap::new();
+    let too_long = graph.nodes.iter().find(|(name, _)| graph.height(name, &mut heights) > MAX_ROW);
+    if let Some((name, node)) = too_long {
+        let message = format!("`{name}` needs more than {MAX_ROW} rules in a row");
+        findings.push(Finding::error(Code::POLICY_INVALID, message).at(&node.place));
+    }
+}
+
+#[derive(Default)]
+struct Graph {
+    nodes: BTreeMap<String, Node>,
+    n_rules: usize,
+}
+
+/// All rules of one full name.
+struct Node {
+    place: Place,
+    is_function: bool,
+    /// Full names that the rules may mean, whether or not there are such rules.
+    calls: BTreeSet<String>,
+    uses: BTreeSet<String>,
+}
+
+impl Graph {
+    fn of(modules: &[Ref<Module>]) -> Graph {
+        let mut graph = Graph::default();
+        for module in modules {
+            let scope = Scope::of(module);
+            for rule in &module.policy {
+                graph.n_rules += 1;
+                graph.add(rule, &scope);
+            }
+        }
+        graph
+    }
+
+    fn add(&mut self, rule: &Rule, scope: &Scope) {
+        let Some(head) = head(rule) else { return };
+        let name = format!("{}.{}", scope.package, path(head).join("."));
+        let node = self.nodes.entry(name).or_insert_with(|| Node {
+            place: place(rule),
+            is_function: false,
+            calls: BTreeSet::new(),
+            uses: BTreeSet::new(),
+        });
+        node.is_function |= matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. });
+        let mut visitor = Visitor { scope, node };
+        match rule {
+            Rule::Spec { head, bodies, .. } => {
+                visitor.head(head);
+                bodies.iter().for_each(|it| visitor.body(it));
+            }
+            Rule::Default { value, .. } => visitor.expression(value),
+        }
+    }
+
+    fn calls_itself(&self, name: &str) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(at) = open.pop() {
+            for called in self.nodes.get(at).into_iter().flat_map(|it| &it.calls) {
+                if called == name {
+                    return true;
+                }
+                if self.nodes.contains_key(called) && seen.insert(called) {
+                    open.push(called);
+                }
+            }
+        }
+        false
+    }
+
+    /// Returns how many rules may be at work at once below `name`; what is being looked at already counts as none, because
+    /// the engine notices that for itself.
+    fn height<'a>(&'a self, name: &'a str, heights: &mut HashMap<&'a str, usize>) -> usize {
+        if let Some(height) = heights.get(name) {
+            return *height;
+        }
+        let Some(node) = self.nodes.get(name) else { return 0 };
+        heights.insert(name, 0);
+        let below = node.calls.iter().chain(&node.uses).map(|it| self.height(it, heights)).max();
+        let height = 1 + below.unwrap_or(0);
+        heights.insert(name, height);
+        height
+    }
+}
+
+/// What names mean in a module.
+struct Scope {
+    package: String,
+    imports: Vec<(String, Vec<String>)>,
+}
+
+impl Scope {
+    fn of(module: &Module) -> Scope {
+        let import = |it: &regorus::unstable::Import| {
+            let path = path(&it.refr);
+            let alias = it.r#as.as_ref().map(|it| it.text().to_owned()).or_else(|| path.last().cloned())?;
+            Some((alias, path))
+        };
+        Scope { package: package(module), imports: module.imports.iter().filter_map(import).collect() }
+    }
+
+    /// Returns the full names that a path may mean.
+    fn meanings(&self, path: &[String]) -> Vec<String> {
+        let Some((first, rest)) = path.split_first() else { return Vec::new() };
+        let imported = self.imports.iter().filter(|(alias, _)| alias == first);
+        let mut meanings: Vec<String> = imported
+            .map(|(_, target)| [&target[..], rest].concat())
+            .chain([path.to_vec()])
+            .filter(|it| it.first().is_some_and(|it| it == "data"))
+            .map(|it| it[1..].join("."))
+            .collect();
+        meanings.push(format!("{}.{}", self.package, path.join(".")));
+        meanings
+    }
+}
+
+struct Visitor<'a> {
+    scope: &'a Scope,
+    node: &'a mut Node,
+}
+
+impl Visitor<'_> {
+    fn head(&mut self, head: &RuleHead) {
+        let (reference, others, assign): (_, Vec<&Expr>, _) = match head {
+            RuleHead::Compr { refr, assign, .. } => (refr, Vec::new(), assign.as_ref()),
+            RuleHead::Set { refr, key, .. } => (refr, key.iter().map(AsRef::as_ref).collect(), None),
+            RuleHead::Func { refr, args, assign, .. } => {
+                (refr, args.iter().map(AsRef::as_ref).collect(), assign.as_ref())
+            }
+        };
+        // Of the rule's own name only what stands in brackets is a use.
+        if let Expr::RefBrack { index, .. } = reference.as_ref() {
+            self.expression(index);
+        }
+        others.into_iter().for_each(|it| self.expression(it));
+        if let Some(assign) = assign {
+            self.expression(&assign.value);
+        }
+    }
+
+    fn body(&mut self, body: &RuleBody) {
+        if let Some(assign) = &body.assign {
+            self.expression(&assign.value);
+        }
+        self.query(&body.query);
+    }
+
+    fn query(&mut self, query: &Query) {
+        for statement in &query.stmts {
+            for modifier in &statement.with_mods {
+                self.expression(&modifier.r#as);
+                // A function may stand in for another without being called by its name.
+                let stand_in = self.scope.meanings(&path(&modifier.r#as));
+                self.node.calls.extend(stand_in);
+            }
+            match &statement.literal {
+                Literal::SomeVars { .. } => {}
+                Literal::SomeIn { key, value, collection, .. } => {
+                    key.iter().for_each(|it| self.expression(it));
+                    self.expression(value);
+                    self.expression(collection);
+                }
+                Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr),
+                Literal::Every { domain, query, .. } => {
+                    self.expression(domain);
+                    self.query(query);
+                }
+            }
+        }
+    }
+
+    fn expression(&mut self, expression: &Expr) {
+        match expression {
+            Expr::String { .. }
+            | Expr::RawString { .. }
+            | Expr::Number { .. }
+            | Expr::Bool { .. }
+            | Expr::Null { .. } => {}
+            Expr::Var { .. } => self.reference(expression),
+            Expr::RefDot { refr, .. } => {
+                self.reference(expression);
+                self.expression(refr);
+            }
+            Expr::RefBrack { refr, index, .. } => {
+                self.reference(expression);
+                self.expression(refr);
+                self.expression(index);
+            }
+            Expr::Call { fcn, params, .. } => {
+                self.node.calls.extend(self.scope.meanings(&path(fcn)));
+                params.iter().for_each(|it| self.expression(it));
+            }
+            Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().for_each(|it| self.expression(it)),
+            Expr::Object { fields, .. } => fields.iter().for_each(|(_, key, value)| {
+                self.expression(key);
+                self.expression(value);
+            }),
+            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+                self.expression(term);
+                self.query(query);
+            }
+            Expr::ObjectCompr { key, value, query, .. } => {
+                self.expression(key);
+                self.expression(value);
+                self.query(query);
+            }
+            Expr::UnaryExpr { expr, .. } => self.expression(expr),
+            Expr::BinExpr { lhs, rhs, .. }
+            | Expr::BoolExpr { lhs, rhs, .. }
+            | Expr::ArithExpr { lhs, rhs, .. }
+            | Expr::AssignExpr { lhs, rhs, .. } => {
+                self.expression(lhs);
+                self.expression(rhs);
+            }
+            Expr::Membership { key, value, collection, .. } => {
+                key.iter().for_each(|it| self.expression(it));
+                self.expression(value);
+                self.expression(collection);
+            }
+        }
+    }
+
+    fn reference(&mut self, expression: &Expr) {
+        self.node.uses.extend(self.scope.meanings(&path(expression)));
+    }
+}
+
+fn package(module: &Module) -> String {
+    path(&module.package.refr).join(".")
+}
+
+fn head(rule: &Rule) -> Option<&Expr> {
+    let (Rule::Spec {
+        head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. },
+        ..
+    }
+    | Rule::Default { refr, .. }) = rule;
+    Some(refr)
+}
+
+fn place(rule: &Rule) -> Place {
+    let span = rule.span();
+    Place::new(&Arc::from(span.source.get_path().as_str()), span.line, span.col)
+}
+
+/// Returns the names in a reference, as the engine reads it: brackets that hold no text are passed over.
+fn path(expression: &Expr) -> Vec<String> {
+    match expression {
+        Expr::Var { span, .. } => vec![span.text().to_owned()],
+        Expr::RefDot { refr, field, .. } => {
+            let mut steps = path(refr);
+            steps.push(field.0.text().to_owned());
+            steps
+        }
+        Expr::RefBrack { refr, index, .. } => {
+            let mut steps = path(refr);
+            if let Expr::String { value, .. } | Expr::RawString { value, .. } = index.as_ref() {
+                steps.extend(value.as_string().ok().map(|it| it.to_string()));
+            }
+            steps
+        }
+        _ => Vec::new(),
+    }
+}
