@@ -16,7 +16,9 @@ pub mod manifest;
 pub mod config;
 pub mod migrate;
 pub mod policy;
+pub mod secrets;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
 pub use migrate::ConfigurationMigrator;
+pub use secrets::SecretManager;
