@@ -17,6 +17,8 @@ pub mod config;
 pub mod migrate;
 pub mod policy;
 pub mod secrets;
+pub mod render;
+pub mod record;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;

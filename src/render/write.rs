@@ -1,0 +1,76 @@
+//! Configurations, or parts of them, written as files.
+
+use super::digest::Hasher;
+use super::{Digest, Values, digest};
+use crate::document::{self, Format, Node, Value};
+use crate::finding::{Code, Finding, Findings, nearest};
+use crate::manifest::Located;
+
+/// A configuration as a file.
+pub(super) struct Written {
+    /// The text.
+    pub(super) bytes: Vec<u8>,
+    /// Whether a secret value is in it.
+    pub(super) sensitive: bool,
+    /// The name of the content.
+    pub(super) identity: Digest,
+}
+
+/// Writes the part of `values` that `select` names, or all, in `format`.
+pub(super) fn write(
+    values: &Values,
+    configuration: &Located<String>,
+    select: Option<&Located<String>>,
+    format: Format,
+    findings: &mut Findings,
+) -> Option<Written> {
+    let node = match select {
+        Some(path) => selected(&values.node, configuration, path, findings)?,
+        None => &values.node,
+    };
+    let text = match document::emit(node, format) {
+        Ok(text) => text,
+        Err(finding) => {
+            findings.push(finding);
+            return None;
+        }
+    };
+    let bytes = text.into_bytes();
+    let sensitive = node.holds_secret();
+    let identity = if sensitive { sensitive_identity(values, node, format) } else { digest::of_bytes(&bytes) };
+    Some(Written { bytes, sensitive, identity })
+}
+
+fn selected<'a>(
+    node: &'a Node,
+    configuration: &Located<String>,
+    path: &Located<String>,
+    findings: &mut Findings,
+) -> Option<&'a Node> {
+    if let Some(found) = node.get(&path.value) {
+        return Some(found);
+    }
+    let message = format!("the configuration `{}` has no `{}`", configuration.value, path.value);
+    let finding = Finding::error(Code::REFERENCE, message).at(&path.place);
+    findings.push(match suggestion(node, &path.value) {
+        Some(near) => finding.hint(format!("did you mean `{near}`?")),
+        None => finding,
+    });
+    None
+}
+
+fn suggestion(node: &Node, path: &str) -> Option<String> {
+    let (parent, last) = path.rsplit_once('.').map_or(("", path), |it| it);
+    let Value::Map(map) = &node.get(parent)?.value else { return None };
+    let near = nearest(last, map.iter().map(|it| it.key.as_str()))?;
+    Some(if parent.is_empty() { near.to_owned() } else { format!("{parent}.{near}") })
+}
+
+/// Names the content by its plain values and by the encrypted files that the secret ones came from.
+fn sensitive_identity(values: &Values, node: &Node, format: Format) -> Digest {
+    let mut hasher = Hasher::new("sensitive write");
+    hasher.text(&format!("{format:?}"));
+    hasher.redacted(node);
+    hasher.texts(values.sealed.iter().map(|it| it.as_str()));
+    hasher.finish()
+}
