@@ -19,6 +19,7 @@ pub mod policy;
 pub mod secrets;
 pub mod render;
 pub mod record;
+pub mod plan;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
