@@ -20,6 +20,8 @@ pub mod secrets;
 pub mod render;
 pub mod record;
 pub mod plan;
+pub mod rollback;
+pub mod trust;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
