@@ -22,6 +22,8 @@ pub mod record;
 pub mod plan;
 pub mod rollback;
 pub mod trust;
+pub mod schedule;
+pub mod wire;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;

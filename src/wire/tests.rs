@@ -1,0 +1,153 @@
+use super::*;
+use crate::finding::Code;
+use crate::place::Place;
+use crate::render::{Digest, TargetPath};
+use crate::revision::ObjectId;
+use serde_json::json;
+use std::sync::Arc;
+
+fn deployment() -> record::Deployment {
+    record::Deployment {
+        id: 7,
+        repository: "site".into(),
+        environment: "production".into(),
+        revision: ObjectId::new("abc"),
+        digest: Some(Digest("d".into())),
+        status: record::DeploymentStatus::RolledBack,
+        phase: record::Phase::Probe,
+        trigger: record::Trigger::Poll,
+        started_at: "2026-01-02T03:04:05Z".into(),
+        finished_at: Some("2026-01-02T03:04:06Z".into()),
+        changes: record::Changes { created: 1, replaced: 2, removed: 3, unchanged: 4 },
+        error: Some(record::Failure { code: "E_PROBE".into(), message: "got 500".into() }),
+        kept: Vec::new(),
+        log: vec!["line".into()],
+        previous: Some(6),
+    }
+}
+
+fn brief() -> serde_json::Value {
+    json!({
+        "id": 7, "repository": "site", "environment": "production", "revision": "abc", "status": "rolled_back",
+        "phase": "probe", "trigger": "poll", "started_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:04:06Z",
+        "changes": {"created": 1, "replaced": 2, "removed": 3, "unchanged": 4},
+        "error": {"code": "E_PROBE", "message": "got 500"},
+    })
+}
+
+#[track_caller]
+fn check(document: &impl Serialize, expected: serde_json::Value) {
+    assert_eq!(serde_json::to_value(document).unwrap(), expected);
+}
+
+#[test]
+fn history_and_show_have_their_shapes() {
+    check(&Deployments::history(&[deployment()]), json!({"version": 1, "deployments": [brief()]}));
+    let mut detailed = brief();
+    let more = json!({"digest": "d", "previous": 6, "kept": [], "log": ["line"]});
+    detailed.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    check(&Deployments::show(&deployment()), json!({"version": 1, "deployments": [detailed]}));
+}
+
+#[test]
+fn status_has_its_shape_and_reads_back() {
+    let status = Status::new(
+        "web-1",
+        vec![Repository {
+            name: "site".into(),
+            environment: "production".into(),
+            head: Some("def".into()),
+            revision: None,
+            state: State::InSync,
+            drift: DriftCount { count: 2 },
+            suspended: Some(Suspension { reason: "maintenance".into(), until: None }),
+            last_deployment: Some(Deployment::brief(&deployment())),
+        }],
+    );
+    let json = json!({"version": 1, "host": "web-1", "repositories": [{
+        "name": "site", "environment": "production", "head": "def", "revision": null, "state": "in_sync",
+        "drift": {"count": 2}, "suspended": {"reason": "maintenance", "until": null}, "last_deployment": brief(),
+    }]});
+    check(&status, json.clone());
+    assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+}
+
+#[test]
+fn plan_shows_what_changes_in_targets_only() {
+    let operation = |action, path: &str| plan::Operation {
+        target: "app".into(),
+        at: plan::LivePath { root: "/srv/app".into(), path: TargetPath::new(path.as_bytes()).unwrap() },
+        action,
+        before: plan::Before::Clean,
+        live: None,
+        wanted: None,
+        sensitive: false,
+    };
+    use plan::Action::{Adopt, Create, Forget, Metadata, Remove, Replace};
+    let actions = [Create, Replace, Remove, Metadata, Adopt, Forget];
+    let operations = actions.into_iter().zip(["a", "b", "c", "d", "e", "f"]).map(|(it, path)| operation(it, path));
+    let plan = plan::Plan { operations: operations.collect(), unchanged: 0 };
+    check(
+        &Plan::from(&plan),
+        json!({"version": 1, "operations": [
+            {"target": "app", "path": "a", "action": "create"},
+            {"target": "app", "path": "b", "action": "replace"},
+            {"target": "app", "path": "c", "action": "remove"},
+            {"target": "app", "path": "d", "action": "metadata"},
+        ]}),
+    );
+}
+
+#[test]
+fn check_shows_places_as_far_as_they_are_known() {
+    let mut findings = Findings::new();
+    let place = Place::new(&Arc::from("app.yaml"), 3, 5);
+    findings.push(crate::finding::Finding::error(Code::SCHEMA, "too large").at(&place).hint("make it smaller"));
+    findings.push(crate::finding::Finding::warning(Code::NAME_CLASH, "hidden").at(&Place::whole("x.yaml")));
+    findings.in_environment("staging");
+    check(
+        &Check::from(&findings),
+        json!({"version": 1, "findings": [
+            {"severity": "error", "code": "E_SCHEMA", "message": "too large", "file": "app.yaml", "line": 3, "column": 5,
+             "hint": "make it smaller", "environment": "staging"},
+            {"severity": "warning", "code": "E_NAME_CLASH", "message": "hidden", "file": "x.yaml", "line": null,
+             "column": null, "hint": null, "environment": "staging"},
+        ]}),
+    );
+}
+
+#[test]
+fn drift_and_why_have_their_shapes() {
+    let entry =
+        DriftEntry { target: "app".into(), path: "a".into(), kind: DriftKind::Modified, sensitive: true, diff: None };
+    check(
+        &Drift::new(vec![entry]),
+        json!({"version": 1, "drift": [
+            {"target": "app", "path": "a", "kind": "modified", "sensitive": true, "diff": null},
+        ]}),
+    );
+    let origin = Origin {
+        layer: "config/app.yaml".into(),
+        file: "config/app.yaml".into(),
+        line: Some(1),
+        column: Some(2),
+        commit: Some("abc".into()),
+        author: Some("Ana <ana@example.org>".into()),
+        wins: true,
+    };
+    let why = Why {
+        version: VERSION,
+        target: "app".into(),
+        path: "a".into(),
+        key: Some("server.port".into()),
+        value: json!(8080),
+        origins: vec![origin],
+    };
+    check(
+        &why,
+        json!({"version": 1, "target": "app", "path": "a", "key": "server.port", "value": 8080, "origins": [
+            {"layer": "config/app.yaml", "file": "config/app.yaml", "line": 1, "column": 2, "commit": "abc",
+             "author": "Ana <ana@example.org>", "wins": true},
+        ]}),
+    );
+}
