@@ -4,8 +4,11 @@
 //! by one all-or-nothing transaction; live edits are found and healed; a change that fails its probes is put back at once
 //! and reverted in the branch.
 //!
-//! The modules are the rooms of ARCHITECTURE.md, in reading order: `pipeline` is the spine, the core below it is pure,
+//! The modules are the rooms of ARCHITECTURE.md, in reading order: [`pipeline`] is the spine, the core below it is pure,
 //! the edges touch the world, and `deploy` strings them together.
+
+// The spine.
+pub mod pipeline;
 
 // The core: values in, values out.
 pub mod place;
@@ -28,4 +31,5 @@ pub mod wire;
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
 pub use migrate::ConfigurationMigrator;
+pub use pipeline::load_configuration;
 pub use secrets::SecretManager;
