@@ -28,6 +28,9 @@ pub mod trust;
 pub mod schedule;
 pub mod wire;
 
+// The edges: a subject each, and none knows another.
+pub mod settings;
+
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
 pub use migrate::ConfigurationMigrator;
