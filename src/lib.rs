@@ -31,6 +31,7 @@ pub mod wire;
 // The edges: a subject each, and none knows another.
 pub mod settings;
 pub mod git;
+pub mod host;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;

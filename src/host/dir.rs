@@ -1,0 +1,359 @@
+//! Directories by handle. No path below a target is ever resolved as a string from `/`: every step starts at a handle
+//! that is held open and refuses symbolic links, `..` and mount points (openat2(2)).
+
+use super::Error;
+use crate::plan::{LiveKind, Stat};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::cell::Cell;
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: String,
+    locked: Cell<bool>,
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock with a child that was forked and has not yet become another program.
+        if self.locked.get() {
+            rustix::fs::flock(&self.fd, rustix::fs::FlockOperation::Unlock).ok();
+        }
+    }
+}
+
+/// What `stat` says of a name, symbolic links not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it is; a link's text is not read.
+    pub kind: FileType,
+    /// The permission bits, set-id and sticky bits included.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// What changes with the file.
+    pub stat: Stat,
+}
+
+const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Dir {
+    fn of(fd: OwnedFd, path: String) -> Dir {
+        Dir { fd, path, locked: Cell::new(false) }
+    }
+
+    /// Opens the directory at an absolute path that has no symbolic link in it; `None` when it does not exist.
+    pub fn open(path: &str) -> Result<Option<Dir>, Error> {
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(rustix::fs::CWD, path, OPEN_DIRECTORY, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Some(Dir::of(fd, path.to_owned()))),
+            Err(Errno::NOSYS) => {
+                let root = rustix::fs::open("/", OPEN_DIRECTORY, Mode::empty()).map_err(Error::io("open", "/"))?;
+                walk(&root, path.trim_start_matches('/'), false)
+                    .map_or_else(|errno| missing_or(errno, path), |fd| Ok(Some(Dir::of(fd, path.to_owned()))))
+            }
+            Err(errno) => missing_or(errno, path),
+        }
+    }
+
+    /// Opens a directory below this one; `None` when it does not exist. The empty path is this directory.
+    pub fn below(&self, path: &str) -> Result<Option<Dir>, Error> {
+        let whole = self.path_of(path);
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let wanted = if path.is_empty() { "." } else { path };
+        match rustix::fs::openat2(&self.fd, wanted, OPEN_DIRECTORY, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Some(Dir::of(fd, whole))),
+            Err(Errno::NOSYS) => match walk(&self.fd, path, true) {
+                Ok(fd) => Ok(Some(Dir::of(fd, whole))),
+                Err(errno) => missing_or(errno, &whole),
+            },
+            Err(errno) => missing_or(errno, &whole),
+        }
+    }
+
+    /// Returns the path that this handle was opened by, for messages.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the path of a name in this directory, for messages.
+    pub fn path_of(&self, name: &str) -> String {
+        match name {
+            "" => self.path.clone(),
+            name if self.path == "/" => format!("/{name}"),
+            name => format!("{}/{name}", self.path),
+        }
+    }
+
+    /// Looks at a name; `None` when there is none.
+    pub fn look(&self, name: &str) -> Result<Option<Found>, Error> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Found::from(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::io("look at", self.path_of(name))(errno)),
+        }
+    }
+
+    /// Opens a regular file for reading, without following a link and without blocking on a FIFO.
+    pub fn read(&self, name: &str) -> Result<std::fs::File, Error> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd =
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(Error::io("open", self.path_of(name)))?;
+        let stat = rustix::fs::fstat(&fd).map_err(Error::io("look at", self.path_of(name)))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(std::fs::File::from(fd)),
+            other => Err(Error::WrongType { path: self.path_of(name), found: type_name(other) }),
+        }
+    }
+
+    /// Makes a new file that only this process's user can open.
+    pub fn create(&self, name: &str) -> Result<std::fs::File, Error> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::openat(&self.fd, name, flags, mode)
+            .map(std::fs::File::from)
+            .map_err(Error::io("create", self.path_of(name)))
+    }
+
+    /// Reads a symbolic link's text.
+    pub fn link_text(&self, name: &str) -> Result<String, Error> {
+        let text = rustix::fs::readlinkat(&self.fd, name, Vec::new())
+            .map_err(Error::io("read the link", self.path_of(name)))?;
+        Ok(text.to_string_lossy().into_owned())
+    }
+
+    /// Makes a symbolic link.
+    pub fn make_link(&self, name: &str, text: &str) -> Result<(), Error> {
+        rustix::fs::symlinkat(text, &self.fd, name).map_err(Error::io("create the link", self.path_of(name)))
+    }
+
+    /// Sets the owner and group of a symbolic link itself.
+    pub fn set_link_owner(&self, name: &str, uid: u32, gid: u32) -> Result<(), Error> {
+        let found = self.look(name)?;
+        if found.is_some_and(|it| (it.uid, it.gid) == (uid, gid)) {
+            return Ok(());
+        }
+        let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
+        rustix::fs::chownat(&self.fd, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(Error::io("change the owner of", self.path_of(name)))
+    }
+
+    /// Makes a directory that only this process's user can enter; `false` when the name exists already.
+    pub fn make_dir(&self, name: &str) -> Result<bool, Error> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(Error::io("create the directory", self.path_of(name))(errno)),
+        }
+    }
+
+    /// Removes a file or link; `false` when there was none.
+    pub fn unlink(&self, name: &str) -> Result<bool, Error> {
+        self.remove(name, AtFlags::empty())
+    }
+
+    /// Removes an empty directory; `false` when there was none, or when it is not empty or something else by now.
+    pub fn remove_dir(&self, name: &str) -> Result<bool, Error> {
+        let stays = |errno| matches!(errno, Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY);
+        match self.remove(name, AtFlags::REMOVEDIR) {
+            Err(Error::Io { errno, .. }) if stays(errno) => Ok(false),
+            other => other,
+        }
+    }
+
+    fn remove(&self, name: &str, flags: AtFlags) -> Result<bool, Error> {
+        match rustix::fs::unlinkat(&self.fd, name, flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::io("remove", self.path_of(name))(errno)),
+        }
+    }
+
+    /// Renames `name` here to `to_name` in `to`; with [`RenameFlags::EXCHANGE`] the two change places.
+    pub fn rename(&self, name: &str, to: &Dir, to_name: &str, flags: RenameFlags) -> Result<(), Error> {
+        rustix::fs::renameat_with(&self.fd, name, &to.fd, to_name, flags)
+            .map_err(Error::io("rename to", to.path_of(to_name)))
+    }
+
+    /// Returns the names in this directory, in no particular order.
+    pub fn names(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(Error::io("list", self.path.clone()))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(Error::io("list", self.path.clone()))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Flushes the directory's names to the disk.
+    pub fn flush(&self) -> Result<(), Error> {
+        rustix::fs::fsync(&self.fd).map_err(Error::io("flush", self.path.clone()))
+    }
+
+    /// Flushes everything on this directory's file system to the disk.
+    pub fn flush_file_system(&self) -> Result<(), Error> {
+        rustix::fs::syncfs(&self.fd).map_err(Error::io("flush the file system of", self.path.clone()))
+    }
+
+    /// Takes the exclusive lock on the directory that lasts as long as this handle; `false` when another has it.
+    pub fn lock(&self) -> Result<bool, Error> {
+        match rustix::fs::flock(&self.fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                self.locked.set(true);
+                Ok(true)
+            }
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(Error::io("lock", self.path.clone())(errno)),
+        }
+    }
+
+    /// Sets the owner and mode of this directory, owner first because changing it clears bits of the mode.
+    pub fn set_access(&self, mode: u32, uid: u32, gid: u32) -> Result<(), Error> {
+        set_access(self.fd.as_fd(), &self.path, mode, uid, gid)
+    }
+}
+
+/// Sets owner, group and mode of an open file, skipping what is right already.
+pub(super) fn set_access(fd: BorrowedFd<'_>, path: &str, mode: u32, uid: u32, gid: u32) -> Result<(), Error> {
+    let stat = rustix::fs::fstat(fd).map_err(Error::io("look at", path))?;
+    if stat.st_uid != uid || stat.st_gid != gid {
+        rustix::fs::fchown(fd, Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)))
+            .map_err(Error::io("change the owner of", path))?;
+    }
+    rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(Error::io("change the mode of", path))
+}
+
+fn missing_or(errno: Errno, path: &str) -> Result<Option<Dir>, Error> {
+    match errno {
+        Errno::NOENT => Ok(None),
+        Errno::LOOP => Err(Error::Symlink { path: path.to_owned() }),
+        Errno::XDEV => Err(Error::MountPoint { path: path.to_owned() }),
+        Errno::NOTDIR => Err(Error::WrongType { path: path.to_owned(), found: "not a directory" }),
+        errno => Err(Error::io("open", path)(errno)),
+    }
+}
+
+/// Opens a directory component by component, for kernels and sandboxes without openat2 (`RestrictSUIDSGID=` hides it).
+fn walk(start: &OwnedFd, path: &str, same_device: bool) -> Result<OwnedFd, Errno> {
+    let mut here = rustix::fs::openat(start, ".", OPEN_DIRECTORY, Mode::empty())?;
+    let device = rustix::fs::fstat(&here)?.st_dev;
+    for component in path.split('/').filter(|it| !it.is_empty()) {
+        if component == ".." {
+            return Err(Errno::XDEV);
+        }
+        here = match rustix::fs::openat(&here, component, OPEN_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+            Err(Errno::NOTDIR) => {
+                let stat = rustix::fs::statat(&here, component, AtFlags::SYMLINK_NOFOLLOW)?;
+                let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+                return Err(if is_link { Errno::LOOP } else { Errno::NOTDIR });
+            }
+            other => other?,
+        };
+        if same_device && rustix::fs::fstat(&here)?.st_dev != device {
+            return Err(Errno::XDEV);
+        }
+    }
+    Ok(here)
+}
+
+impl From<&rustix::fs::Stat> for Found {
+    fn from(stat: &rustix::fs::Stat) -> Found {
+        let ns = |seconds: i64, nanos: u64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos as i64);
+        Found {
+            kind: FileType::from_raw_mode(stat.st_mode),
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            stat: Stat {
+                inode: stat.st_ino,
+                size: stat.st_size as u64,
+                mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
+                ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
+            },
+        }
+    }
+}
+
+/// Returns what a file type is called in messages.
+pub(super) fn type_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "of an unknown type",
+    }
+}
+
+/// Turns a file type into what the plan knows; a link's text must be given.
+pub(super) fn live_kind(kind: FileType, link_text: impl FnOnce() -> Result<String, Error>) -> Result<LiveKind, Error> {
+    Ok(match kind {
+        FileType::RegularFile => LiveKind::File,
+        FileType::Symlink => LiveKind::Link(link_text()?),
+        FileType::Directory => LiveKind::Directory,
+        _ => LiveKind::Other,
+    })
+}
+
+/// Splits a path into its folder (`""` for none) and its name.
+pub(super) fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> (tempfile::TempDir, Dir) {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let handle = Dir::open(real.to_str().unwrap()).unwrap().unwrap();
+        (dir, handle)
+    }
+
+    #[test]
+    fn a_symlink_on_the_way_is_refused_by_openat2_and_by_the_walk() {
+        let (dir, handle) = sandbox();
+        std::fs::create_dir(dir.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        assert!(matches!(handle.below("link"), Err(Error::Symlink { .. })));
+        assert_eq!(walk(&handle.fd, "link", true).unwrap_err(), Errno::LOOP);
+        assert!(handle.below("real").unwrap().is_some());
+        assert!(walk(&handle.fd, "real", true).is_ok());
+    }
+
+    #[test]
+    fn dot_dot_never_leaves_the_handle() {
+        let (_dir, handle) = sandbox();
+        assert!(handle.below("..").is_err());
+        assert_eq!(walk(&handle.fd, "..", true).unwrap_err(), Errno::XDEV);
+    }
+
+    #[test]
+    fn h08_a_fifo_is_not_opened() {
+        let (dir, handle) = sandbox();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(matches!(handle.read("fifo"), Err(Error::WrongType { found: "a FIFO", .. })));
+    }
+
+    #[test]
+    fn what_is_missing_is_none() {
+        let (_dir, handle) = sandbox();
+        assert!(handle.below("nowhere").unwrap().is_none());
+        assert!(handle.look("nowhere").unwrap().is_none());
+        assert!(Dir::open("/nowhere/at/all").unwrap().is_none());
+    }
+}

@@ -1,0 +1,125 @@
+//! What the operating system, a target or an action can do to a deployment.
+
+use crate::finding::Code;
+use rustix::io::Errno;
+
+/// Why something on the host could not be done. Messages name paths, never contents.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error("cannot {what} {path}: {}", reason(*errno))]
+    Io {
+        /// What was being done, as a verb: `open`, `rename`.
+        what: &'static str,
+        /// The path.
+        path: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// A folder on the way is a symbolic link.
+    #[error("{path} is, or passes through, a symbolic link; name the real directory instead")]
+    Symlink {
+        /// The path.
+        path: String,
+    },
+    /// Something else stands where a file or folder belongs.
+    #[error("{path} is {found}; move it away, headfast does not replace it")]
+    WrongType {
+        /// The path.
+        path: String,
+        /// What is there.
+        found: &'static str,
+    },
+    /// Another file system is mounted inside the target.
+    #[error("{path} is on another file system than its target; make it a target of its own")]
+    MountPoint {
+        /// The path.
+        path: String,
+    },
+    /// The host lacks an account.
+    #[error("this host has no {kind} named {name:?}")]
+    Account {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Something changed between the plan and the switch.
+    #[error("{path} changed while the deployment was being prepared; it will be looked at again")]
+    Changed {
+        /// The path.
+        path: String,
+    },
+    /// What was written reads differently.
+    #[error("{path} does not read back as it was written: {what}")]
+    ReadBack {
+        /// The path.
+        path: String,
+        /// What differs.
+        what: String,
+    },
+    /// After a crash a path is neither old nor new.
+    #[error("{path} is neither what it was nor what it was to become: {what}; nothing more was touched")]
+    Conflict {
+        /// The path.
+        path: String,
+        /// What is there.
+        what: String,
+    },
+    /// The journal cannot be understood.
+    #[error("the journal {path} cannot be used: {what}")]
+    Journal {
+        /// The journal's path.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Another agent works on the target.
+    #[error("another agent is at work in {path}")]
+    Owned {
+        /// The target's directory.
+        path: String,
+    },
+    /// An object of the revision cannot be read.
+    #[error(transparent)]
+    Read(#[from] crate::revision::ReadError),
+}
+
+fn reason(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string()
+}
+
+impl Error {
+    /// Returns the documented code.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Io { errno, what, .. } => match *errno {
+                Errno::NOSPC | Errno::DQUOT => Code::NO_SPACE,
+                Errno::ROFS => Code::TARGET_READONLY,
+                Errno::PERM if *what == "change the owner of" => Code::CAP,
+                _ => Code::IO,
+            },
+            Error::Symlink { .. } => Code::TARGET_SYMLINK,
+            Error::WrongType { .. } => Code::TARGET_TYPE,
+            Error::MountPoint { .. } => Code::XDEV,
+            Error::Account { .. } => Code::OWNER,
+            Error::Changed { .. } => Code::TARGET_CHANGED,
+            Error::ReadBack { .. } => Code::READ_BACK,
+            Error::Conflict { .. } | Error::Journal { .. } => Code::RECOVERY_CONFLICT,
+            Error::Owned { .. } => Code::TARGET_OWNED,
+            Error::Read(_) => Code::INCOMPLETE,
+        }
+    }
+
+    /// Returns the error for a failed system call on `path`.
+    pub fn io(what: &'static str, path: impl Into<String>) -> impl FnOnce(Errno) -> Error {
+        let path = path.into();
+        move |errno| Error::Io { what, path, errno }
+    }
+
+    /// Returns the error for a failed standard library call on `path`.
+    pub fn std(what: &'static str, path: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |error| Error::Io { what, path, errno: Errno::from_io_error(&error).unwrap_or(Errno::IO) }
+    }
+}

@@ -1,0 +1,264 @@
+//! The transaction's memory on disk. One file in `<state>/transactions/<repository>`, whose *name* says how far the transaction is:
+//!
+//! | name | means | after a crash |
+//! |---|---|---|
+//! | `staging` | new files are being written beside the targets | they are removed: old |
+//! | `journal` | the commit point is passed, names are changing | the switch is finished: new |
+//! | `undo` | the switch is done and recorded, probes have not passed | reloads and probes run again |
+//! | `restore` | the previous files are going back | the restore is finished: old |
+//! | `back` | they are back and recorded, their reloads have not all run | those run again |
+//! | `done` | the outcome is recorded, the staging folders are being removed | they are removed |
+//!
+//! Each is written to a temporary name, flushed, renamed and the folder flushed; later steps only rename.
+
+use crate::host::Error;
+use crate::host::dir::Dir;
+use crate::plan::{LiveKind, Recorded, Stat};
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use std::io::{Read, Write};
+
+/// Everything that is needed to finish, to undo and to record a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// The version of this format.
+    pub version: u32,
+    /// The deployment that the transaction belongs to.
+    pub deployment: i64,
+    /// The repository's name.
+    pub repository: String,
+    /// The targets, in switching order.
+    pub roots: Vec<Root>,
+    /// What runs after the switch, as the deployer wrote it down.
+    pub actions: serde_json::Value,
+}
+
+/// One target of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// The target's directory.
+    pub path: String,
+    /// The directory that holds the staging folder: the target, or its nearest ancestor that exists.
+    pub base: String,
+    /// What leads from `base` to the target: empty when they are the same.
+    pub prefix: String,
+    /// The staging folder's name in `base`.
+    pub staging: String,
+    /// Directories to make (parents first) and to remove (children first).
+    pub directories: Vec<DirectoryChange>,
+    /// Files and links.
+    pub files: Vec<FileChange>,
+}
+
+/// A directory that is made or removed; the path is relative to `base`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryChange {
+    /// Its path below `base`.
+    pub path: String,
+    /// Whether it is made; removed otherwise.
+    pub make: bool,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Whether it could not be removed because others have files in it.
+    #[serde(default)]
+    pub stays: bool,
+}
+
+/// What happens at one path; the path is relative to the target.
+///
+/// The whole switch follows from what comes and what goes: both means the two change places, so that the inode that was
+/// live waits in the staging folder and can come back as it was. Swapping the two fields is the way back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Its path below the target.
+    pub path: String,
+    /// Its name in the staging folder.
+    pub slot: u64,
+    /// What waits in the staging folder and comes to the path.
+    pub incoming: Option<FileId>,
+    /// What is at the path and goes to the staging folder.
+    pub outgoing: Option<FileId>,
+    /// The ledger's row once the change is made.
+    pub row_after: Option<Recorded>,
+    /// The ledger's row before.
+    pub row_before: Option<Recorded>,
+}
+
+/// How a file is known again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    /// What it is.
+    pub kind: LiveKind,
+    /// The host-keyed digest of its bytes.
+    pub digest: Option<String>,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its inode, size and times when it was last looked at.
+    pub stat: Stat,
+}
+
+impl Root {
+    /// Returns the path in the target of a path below `base`; `None` for the target itself and for what leads to it.
+    pub fn in_target<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self.prefix.as_str() {
+            "" => Some(path),
+            prefix => path.strip_prefix(prefix)?.strip_prefix('/'),
+        }
+    }
+
+    /// Returns the path below `base` of a path in the target.
+    pub fn in_base(&self, path: &str) -> String {
+        match (self.prefix.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, path) => format!("{prefix}/{path}"),
+        }
+    }
+}
+
+impl Journal {
+    /// The version of the format that this program writes and reads.
+    pub const VERSION: u32 = 1;
+
+    /// Returns the transaction that undoes this one.
+    pub fn inverted(&self) -> Journal {
+        let mut inverse = self.clone();
+        inverse.roots.reverse();
+        for root in &mut inverse.roots {
+            root.directories.reverse();
+            root.directories.iter_mut().for_each(|it| it.make = !it.make);
+            root.files.reverse();
+            for file in &mut root.files {
+                std::mem::swap(&mut file.incoming, &mut file.outgoing);
+                std::mem::swap(&mut file.row_before, &mut file.row_after);
+            }
+        }
+        inverse
+    }
+}
+
+/// How far a transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// New files are being staged.
+    Staging,
+    /// The commit point is passed.
+    Journal,
+    /// The switch is done.
+    Undo,
+    /// The previous files are going back.
+    Restore,
+    /// The previous files are back and recorded.
+    Back,
+    /// The outcome is recorded; only leftovers remain.
+    Done,
+}
+
+impl Step {
+    /// Every step, the furthest first.
+    const ALL: [Step; 6] = [Step::Done, Step::Back, Step::Restore, Step::Undo, Step::Journal, Step::Staging];
+
+    fn file(self) -> &'static str {
+        match self {
+            Step::Staging => "staging",
+            Step::Journal => "journal",
+            Step::Undo => "undo",
+            Step::Restore => "restore",
+            Step::Back => "back",
+            Step::Done => "done",
+        }
+    }
+}
+
+/// The folder `<state>/transactions/<repository>`.
+#[derive(Debug)]
+pub struct Shelf {
+    dir: Dir,
+}
+
+impl Shelf {
+    /// Opens a repository's folder below a state directory, making it when needed.
+    pub fn open(state_dir: &str, repository: &str) -> Result<Shelf, Error> {
+        let missing = || Error::io("open", state_dir)(rustix::io::Errno::NOENT);
+        let mut dir = Dir::open(state_dir)?.ok_or_else(missing)?;
+        for name in ["transactions", repository] {
+            if dir.make_dir(name)? {
+                dir.flush()?;
+            }
+            dir = dir.below(name)?.ok_or_else(missing)?;
+        }
+        Ok(Shelf { dir })
+    }
+
+    /// Returns whether a transaction was left in a repository's folder; makes nothing.
+    pub fn is_used(state_dir: &str, repository: &str) -> Result<bool, Error> {
+        let Some(dir) = Dir::open(state_dir)? else { return Ok(false) };
+        let Some(dir) = dir.below(&format!("transactions/{repository}"))? else { return Ok(false) };
+        Step::ALL.iter().try_fold(false, |found, step| Ok(found || dir.look(step.file())?.is_some()))
+    }
+
+    /// Writes the journal under the name of `step`; returns once it is on the disk.
+    pub fn write(&self, step: Step, journal: &Journal) -> Result<(), Error> {
+        let path = self.dir.path_of(step.file());
+        let text = serde_json::to_string(journal)
+            .map_err(|error| Error::Journal { path: path.clone(), what: error.to_string() })?;
+        self.dir.unlink("new")?;
+        let mut file = self.dir.create("new")?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| write!(file, "\n{}\n", checksum(text.as_bytes())));
+        written.and_then(|()| file.sync_all()).map_err(Error::std("write", path))?;
+        self.dir.rename("new", &self.dir, step.file(), rustix::fs::RenameFlags::empty())?;
+        self.dir.flush()
+    }
+
+    /// Takes the transaction from one step to the next.
+    pub fn advance(&self, from: Step, to: Step) -> Result<(), Error> {
+        self.dir.rename(from.file(), &self.dir, to.file(), rustix::fs::RenameFlags::empty())?;
+        self.dir.flush()
+    }
+
+    /// Ends the transaction.
+    pub fn drop_step(&self, step: Step) -> Result<(), Error> {
+        self.dir.unlink(step.file())?;
+        self.dir.flush()
+    }
+
+    /// Returns the transaction that was left here, when there is one.
+    ///
+    /// A `staging` file beside a later step is what is left of the moment between two writes, and is ignored.
+    pub fn read(&self) -> Result<Option<(Step, Journal)>, Error> {
+        for step in Step::ALL {
+            if self.dir.look(step.file())?.is_some() {
+                return self.load(step).map(|journal| Some((step, journal)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn load(&self, step: Step) -> Result<Journal, Error> {
+        let path = self.dir.path_of(step.file());
+        let mut text = String::new();
+        self.dir.read(step.file())?.read_to_string(&mut text).map_err(Error::std("read", path.clone()))?;
+        let damaged = |what: &str| Error::Journal { path: path.clone(), what: what.to_owned() };
+        let (body, sum) = text.trim_end_matches('\n').rsplit_once('\n').ok_or_else(|| damaged("it is cut short"))?;
+        if checksum(body.as_bytes()) != sum {
+            return Err(damaged("its checksum does not match"));
+        }
+        let journal: Journal = serde_json::from_str(body).map_err(|error| damaged(&error.to_string()))?;
+        match journal.version {
+            Journal::VERSION => Ok(journal),
+            other => Err(damaged(&format!("it has version {other}, this headfast reads {}", Journal::VERSION))),
+        }
+    }
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,256 @@
+//! Before the commit point: new files are written beside the live ones.
+
+use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
+use super::{Change, ReadBlob, Request, TargetChange};
+use crate::host::dir::{Dir, set_access, split};
+use crate::host::scan::{DigestKey, entry};
+use crate::host::{Error, PREFIX};
+use crate::plan::{LiveEntry, Recorded};
+use crate::render::Content;
+use rustix::fd::AsFd;
+use rustix::fs::FileType;
+use std::collections::BTreeSet;
+use std::io::Write;
+
+/// Up to this many files are flushed one by one; more are flushed with their file system at once.
+pub(super) const FLUSH_EACH_MAX: usize = 32;
+
+/// Works out where everything goes, and locks the directories that it will happen in. Writes nothing.
+pub(super) fn prepare(request: &Request) -> Result<(Journal, Vec<Dir>), Error> {
+    let mut roots = Vec::new();
+    let mut bases: Vec<Dir> = Vec::new();
+    for target in &request.targets {
+        let (base, prefix) = nearest_existing(&target.root)?;
+        // Two missing targets may share the ancestor that they are staged in; a second lock would wait for the first.
+        if !bases.iter().any(|it| it.path() == base.path()) && !base.lock()? {
+            return Err(Error::Owned { path: target.root.clone() });
+        }
+        let mut root = Root {
+            path: target.root.clone(),
+            base: base.path().to_owned(),
+            prefix,
+            staging: staging_name()?,
+            directories: Vec::new(),
+            files: target.changes.iter().enumerate().map(|(idx, it)| file_change(idx, it)).collect(),
+        };
+        root.directories = directories(&base, &root, target)?;
+        roots.push(root);
+        bases.push(base);
+    }
+    let journal = Journal {
+        version: Journal::VERSION,
+        deployment: request.deployment,
+        repository: request.repository.clone(),
+        roots,
+        actions: request.actions.clone(),
+    };
+    Ok((journal, bases))
+}
+
+/// Opens the target, or its nearest ancestor that exists, and returns what leads from there to the target.
+fn nearest_existing(root: &str) -> Result<(Dir, String), Error> {
+    let mut existing = root;
+    loop {
+        if let Some(base) = Dir::open(existing)? {
+            let prefix = root[existing.len()..].trim_start_matches('/').to_owned();
+            return Ok((base, prefix));
+        }
+        existing = match existing.rfind('/') {
+            Some(0) | None => "/",
+            Some(end) => &existing[..end],
+        };
+    }
+}
+
+fn staging_name() -> Result<String, Error> {
+    let mut random = [0u8; 8];
+    rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())
+        .map_err(Error::io("read random numbers for", "the staging folder"))?;
+    Ok(format!("{PREFIX}{:016x}", u64::from_ne_bytes(random)))
+}
+
+fn file_change(idx: usize, change: &Change) -> FileChange {
+    FileChange {
+        path: change.path.as_str().to_owned(),
+        slot: idx as u64,
+        incoming: None,
+        outgoing: change.outgoing.as_ref().map(file_id),
+        row_after: match &change.incoming {
+            Some(_) if change.unowned => None,
+            Some((_, row)) => Some(change.row_after.as_ref().unwrap_or(row).clone()),
+            None => change.row_after.clone(),
+        },
+        row_before: change.row_before.clone(),
+    }
+}
+
+fn file_id(live: &LiveEntry) -> FileId {
+    FileId {
+        kind: live.kind.clone(),
+        digest: live.digest.as_ref().map(|it| it.0.clone()),
+        mode: live.mode,
+        uid: live.uid,
+        gid: live.gid,
+        stat: live.stat,
+    }
+}
+
+/// Returns the directories that have to be made for what comes, and those that may be empty after what goes.
+fn directories(base: &Dir, root: &Root, target: &TargetChange) -> Result<Vec<DirectoryChange>, Error> {
+    let (mode, uid, gid) = target.directories;
+    let change = |path: String, make| DirectoryChange { path, make, mode, uid, gid, stays: false };
+    let leaving: BTreeSet<&str> = target
+        .changes
+        .iter()
+        .filter(|it| it.incoming.is_none() && it.outgoing.is_some())
+        .map(|it| it.path.as_str())
+        .collect();
+    let mut missing = BTreeSet::new();
+    let mut present = BTreeSet::new();
+    for coming in target.changes.iter().filter(|it| it.incoming.is_some()) {
+        let whole = root.in_base(coming.path.as_str());
+        let folder = split(&whole).0;
+        for (end, _) in folder.match_indices('/').chain([(folder.len(), "")]) {
+            let folder = &folder[..end];
+            if folder.is_empty() || missing.contains(folder) || present.contains(folder) {
+                continue;
+            }
+            // A file that leaves makes room for a folder of the same name.
+            let fresh = missing.contains(split(folder).0)
+                || root.in_target(folder).is_some_and(|it| leaving.contains(it))
+                || base.below(folder)?.is_none();
+            if fresh {
+                missing.insert(folder.to_owned())
+            } else {
+                present.insert(folder.to_owned())
+            };
+        }
+    }
+    let emptied = target.made.iter().filter(|made| {
+        let below = format!("{made}/");
+        leaving.iter().any(|it| it.starts_with(&below)) && !missing.contains(&root.in_base(made))
+    });
+    let mut removed: Vec<String> = emptied.map(|it| root.in_base(it)).collect();
+    removed.sort_unstable_by(|a, b| b.cmp(a));
+    let mut all: Vec<DirectoryChange> = missing.into_iter().map(|it| change(it, true)).collect();
+    for path in removed {
+        let (folder, name) = split(&path);
+        let found = base.below(folder)?.map(|it| it.look(name)).transpose()?.flatten();
+        // It comes back as it was, should the deployment fail.
+        let (mode, uid, gid) = found.map_or((mode, uid, gid), |it| (it.mode, it.uid, it.gid));
+        all.push(DirectoryChange { path, make: false, mode, uid, gid, stays: false });
+    }
+    Ok(all)
+}
+
+/// Writes every incoming file into the staging folders and flushes them.
+pub(super) fn write(
+    journal: &mut Journal,
+    bases: &[Dir],
+    request: &Request,
+    key: &DigestKey,
+    blob: ReadBlob<'_>,
+) -> Result<(), Error> {
+    for ((root, base), target) in journal.roots.iter_mut().zip(bases).zip(&request.targets) {
+        let coming = target.changes.iter().filter(|it| it.incoming.is_some()).count();
+        base.make_dir(&root.staging)?;
+        let staging = open_staging(base, root)?;
+        for (file, change) in root.files.iter_mut().zip(&target.changes) {
+            let Some((content, row)) = &change.incoming else { continue };
+            file.incoming = Some(write_one(&staging, file.slot, content, row, key, blob, coming <= FLUSH_EACH_MAX)?);
+        }
+        if coming > FLUSH_EACH_MAX {
+            staging.flush_file_system()?;
+        }
+        staging.flush()?;
+        base.flush()?;
+    }
+    Ok(())
+}
+
+/// Opens the staging folder, which must be there.
+pub(super) fn open_staging(base: &Dir, root: &Root) -> Result<Dir, Error> {
+    base.below(&root.staging)?
+        .ok_or_else(|| Error::Conflict { path: base.path_of(&root.staging), what: "the staging folder is gone".into() })
+}
+
+fn write_one(
+    staging: &Dir,
+    slot: u64,
+    content: &Content,
+    row: &Recorded,
+    key: &DigestKey,
+    blob: ReadBlob<'_>,
+    flush: bool,
+) -> Result<FileId, Error> {
+    let slot = slot.to_string();
+    match content {
+        Content::Link(text) => {
+            staging.make_link(&slot, text)?;
+            staging.set_link_owner(&slot, row.uid, row.gid)?;
+        }
+        Content::Bytes(bytes) => write_bytes(staging, &slot, bytes, row.mode, row.uid, row.gid, flush)?,
+        Content::Blob { id, .. } => write_bytes(staging, &slot, &blob(id)?, row.mode, row.uid, row.gid, flush)?,
+    }
+    let written = entry(staging, &slot, Some(key))?;
+    let written = written.ok_or_else(|| Error::Changed { path: staging.path_of(&slot) })?;
+    Ok(file_id(&written))
+}
+
+/// Writes a file that is born private and gets its owner before its mode, so that no one can look in between.
+fn write_bytes(dir: &Dir, name: &str, bytes: &[u8], mode: u32, uid: u32, gid: u32, flush: bool) -> Result<(), Error> {
+    let path = dir.path_of(name);
+    let mut file = dir.create(name)?;
+    file.write_all(bytes).map_err(Error::std("write", path.clone()))?;
+    set_access(file.as_fd(), &path, mode, uid, gid)?;
+    if flush {
+        // A failed flush is never tried again on the same file: the kernel may have dropped the data already.
+        file.sync_all().map_err(Error::std("flush", path))?;
+    }
+    Ok(())
+}
+
+/// Compares every path with what the plan saw there.
+pub(super) fn still_as_planned(journal: &Journal) -> Result<(), Error> {
+    for root in &journal.roots {
+        let Some(base) = Dir::open(&root.base)? else { return Err(Error::Changed { path: root.base.clone() }) };
+        for file in root.files.iter().filter(|it| it.incoming.is_some() || it.outgoing.is_some()) {
+            let whole = root.in_base(&file.path);
+            let (folder, name) = split(&whole);
+            let found = match base.below(folder) {
+                Ok(Some(dir)) => entry(&dir, name, None)?,
+                Ok(None) | Err(Error::WrongType { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let same = |live: &LiveEntry, old: &FileId| live.stat == old.stat && live.kind == old.kind;
+            let unchanged = match (&found, &file.outgoing) {
+                (None, None) => true,
+                (Some(live), Some(old)) => same(live, old),
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !unchanged {
+                return Err(Error::Changed { path: base.path_of(&whole) });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes everything in a folder that headfast made: files, links and folders.
+pub(super) fn remove_contents(dir: &Dir) -> Result<(), Error> {
+    for name in dir.names()? {
+        let name = String::from_utf8_lossy(&name).into_owned();
+        match dir.look(&name)? {
+            Some(found) if found.kind == FileType::Directory => {
+                if let Some(below) = dir.below(&name)? {
+                    remove_contents(&below)?;
+                }
+                dir.remove_dir(&name)?;
+            }
+            _ => {
+                dir.unlink(&name)?;
+            }
+        }
+    }
+    Ok(())
+}

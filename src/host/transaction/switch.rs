@@ -1,0 +1,280 @@
+//! After the commit point: names change, in an order that can be repeated from any point.
+
+use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
+use super::stage::{FLUSH_EACH_MAX, open_staging};
+use super::{Rows, Surprise};
+use crate::host::Error;
+use crate::host::dir::{Dir, Found, split};
+use crate::host::scan::{DigestKey, entry};
+use crate::plan::{LiveKind, LivePath, Recorded, Stat};
+use crate::render::TargetPath;
+use rustix::fs::{FileType, RenameFlags};
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+
+/// Does all that the journal says, flushes it and reads it back. What is done already is left alone, so that recovery
+/// calls the same function.
+pub(super) fn apply(journal: &mut Journal, key: &DigestKey) -> Result<(), Error> {
+    for root in &mut journal.roots {
+        let base = Dir::open(&root.base)?
+            .ok_or_else(|| Error::Conflict { path: root.base.clone(), what: "the directory is gone".into() })?;
+        switch_root(&base, root)?;
+        flush_root(&base, root)?;
+        read_back(&base, root, key)?;
+    }
+    Ok(())
+}
+
+/// The order lets a folder take the place of a file, and a file that of a folder.
+fn switch_root(base: &Dir, root: &mut Root) -> Result<(), Error> {
+    let staging = open_staging(base, root)?;
+    let made: BTreeSet<String> = root.directories.iter().filter(|it| it.make).map(|it| it.path.clone()).collect();
+    let gone: BTreeSet<String> = root.directories.iter().filter(|it| !it.make).map(|it| it.path.clone()).collect();
+    let makes_room = |it: &FileChange| it.incoming.is_none() && made.contains(&root.in_base(&it.path));
+    let needs_room = |it: &FileChange| it.outgoing.is_none() && gone.contains(&root.in_base(&it.path));
+
+    root.files.iter().filter(|it| makes_room(it)).try_for_each(|it| switch_one(base, &staging, root, it))?;
+    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it))?;
+    let rest = root.files.iter().filter(|it| !makes_room(it) && !needs_room(it));
+    rest.clone().try_for_each(|it| switch_one(base, &staging, root, it))?;
+    let late: Vec<FileChange> = root.files.iter().filter(|it| needs_room(it)).cloned().collect();
+    for directory in root.directories.iter_mut().filter(|it| !it.make) {
+        directory.stays = !remove_directory(base, &directory.path)?;
+    }
+    late.iter().try_for_each(|it| switch_one(base, &staging, root, it))
+}
+
+/// Brings one path from old to new.
+fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChange) -> Result<(), Error> {
+    let slot = file.slot.to_string();
+    let whole = root.in_base(&file.path);
+    let (folder, name) = split(&whole);
+    let dir = match (base.below(folder), &file.incoming) {
+        (Ok(Some(dir)), _) => dir,
+        // What was to go is gone with its folder, whose place a file may have taken already.
+        (Ok(None) | Err(Error::WrongType { .. }), None) => return Ok(()),
+        (Ok(None), Some(_)) => return Err(conflict(base, folder, "the folder is gone")),
+        (Err(error), _) => return Err(error),
+    };
+    match (&file.incoming, &file.outgoing) {
+        (None, None) => Ok(()),
+        (Some(new), _) => bring(staging, &slot, &dir, name, new),
+        (None, Some(_)) => match staging.look(&slot)? {
+            Some(_) => Ok(()),
+            None => take_away(staging, &slot, &dir, name),
+        },
+    }
+}
+
+/// Moves `new` from its slot to its name; what has the name at this instant, whatever it is, goes to the slot.
+fn bring(staging: &Dir, slot: &str, dir: &Dir, name: &str, new: &FileId) -> Result<(), Error> {
+    let waiting = staging.look(slot)?.is_some_and(|it| it.stat.inode == new.stat.inode);
+    if !waiting {
+        return match dir.look(name)? {
+            Some(live) if live.stat.inode == new.stat.inode => Ok(()),
+            Some(_) => Err(conflict(dir, name, "something else has its name, and the new file is gone")),
+            None => Err(conflict(dir, name, "it is missing, and the new file is gone")),
+        };
+    }
+    let exchange = dir.look(name)?.is_some();
+    match staging.rename(slot, dir, name, if exchange { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE }) {
+        // The name came or went between the look and the rename.
+        Err(Error::Io { errno: Errno::EXIST, .. }) => staging.rename(slot, dir, name, RenameFlags::EXCHANGE),
+        Err(Error::Io { errno: Errno::NOENT, .. }) if exchange => {
+            staging.rename(slot, dir, name, RenameFlags::NOREPLACE)
+        }
+        other => other,
+    }
+}
+
+fn take_away(staging: &Dir, slot: &str, dir: &Dir, name: &str) -> Result<(), Error> {
+    match dir.rename(name, staging, slot, RenameFlags::NOREPLACE) {
+        Err(Error::Io { errno: Errno::NOENT, .. }) => Ok(()),
+        other => other,
+    }
+}
+
+fn conflict(dir: &Dir, name: &str, what: &str) -> Error {
+    Error::Conflict { path: dir.path_of(name), what: what.to_owned() }
+}
+
+/// Makes a directory with its final owner and mode before it has its name, so that a crash leaves none without them.
+fn make_directory(base: &Dir, staging: &Dir, directory: &DirectoryChange) -> Result<(), Error> {
+    const WAITING: &str = "folder";
+    let (folder, name) = split(&directory.path);
+    let parent = base.below(folder)?.ok_or_else(|| conflict(base, folder, "the folder is gone"))?;
+    if parent.look(name)?.is_some() {
+        return Ok(());
+    }
+    staging.make_dir(WAITING)?;
+    let made = staging.below(WAITING)?.ok_or_else(|| conflict(staging, WAITING, "the new folder is gone"))?;
+    made.set_access(directory.mode, directory.uid, directory.gid)?;
+    staging.rename(WAITING, &parent, name, RenameFlags::NOREPLACE)
+}
+
+/// Returns whether the directory is gone.
+fn remove_directory(base: &Dir, path: &str) -> Result<bool, Error> {
+    let (folder, name) = split(path);
+    match base.below(folder) {
+        Ok(Some(parent)) => {
+            let is_folder = |it: &Found| it.kind == FileType::Directory;
+            Ok(parent.remove_dir(name)? || !parent.look(name)?.as_ref().is_some_and(is_folder))
+        }
+        Ok(None) | Err(Error::WrongType { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Flushes every folder in which a name changed; many are flushed with their file system at once.
+fn flush_root(base: &Dir, root: &Root) -> Result<(), Error> {
+    let changed = root.files.iter().filter(|it| it.incoming.is_some() || it.outgoing.is_some());
+    let mut folders: BTreeSet<String> = changed.map(|it| split(&root.in_base(&it.path)).0.to_owned()).collect();
+    for directory in &root.directories {
+        folders.insert(split(&directory.path).0.to_owned());
+        folders.insert(directory.path.clone());
+    }
+    if folders.len() > FLUSH_EACH_MAX {
+        return base.flush_file_system();
+    }
+    for folder in folders {
+        match base.below(&folder) {
+            Ok(Some(dir)) => dir.flush()?,
+            // It is gone, or a file has taken its place: the flush of its parent covers that.
+            Ok(None) | Err(Error::WrongType { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    open_staging(base, root)?.flush()
+}
+
+/// Opens every new file again and compares what is there with what was staged.
+fn read_back(base: &Dir, root: &mut Root, key: &DigestKey) -> Result<(), Error> {
+    let prefix = root.prefix.clone();
+    let in_base = |path: &str| if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
+    for file in &mut root.files {
+        let Some(new) = &mut file.incoming else { continue };
+        let whole = in_base(&file.path);
+        let (folder, name) = split(&whole);
+        let live = match base.below(folder)? {
+            Some(dir) => entry(&dir, name, new.digest.is_some().then_some(key))?,
+            None => None,
+        };
+        let different = |what: &str| Error::ReadBack { path: base.path_of(&whole), what: what.to_owned() };
+        let live = live.ok_or_else(|| different("it is missing"))?;
+        let is_link = matches!(new.kind, LiveKind::Link(_));
+        if live.kind != new.kind {
+            return Err(different("it is something else"));
+        } else if new.digest.is_some() && live.digest.as_ref().map(|it| &it.0) != new.digest.as_ref() {
+            return Err(different("its content differs"));
+        } else if (live.uid, live.gid) != (new.uid, new.gid) {
+            return Err(different("its owner differs"));
+        } else if !is_link && live.mode != new.mode {
+            return Err(different("its mode differs"));
+        }
+        if let Some(row) = &mut file.row_after {
+            refresh(row, new, live.stat);
+        }
+        new.stat = live.stat;
+    }
+    Ok(())
+}
+
+/// Gives the ledger's row the metadata that the file has now. A row that did not describe the file before, because
+/// someone had changed the file, keeps what it says, so that the drift stays visible after a restore.
+fn refresh(row: &mut Recorded, file: &FileId, now: Stat) {
+    if row.stat == Stat::default() {
+        row.digest = file.digest.clone().unwrap_or_default();
+        row.stat = now;
+    } else if row.stat == file.stat {
+        row.stat = now;
+    }
+}
+
+/// Returns the ledger's rows that the journal leads to.
+pub(super) fn rows(journal: &Journal) -> Rows {
+    let mut rows = Rows::default();
+    for root in &journal.roots {
+        // The target's own directory, and what leads to it, are not the ledger's.
+        let at = |path: &str| {
+            let path = TargetPath::recorded(path)?;
+            Some(LivePath { root: root.path.clone(), path })
+        };
+        for file in &root.files {
+            match (at(&file.path), &file.row_after) {
+                (Some(at), Some(row)) => rows.put.push((at, row.clone())),
+                (Some(at), None) if file.row_before.is_some() => rows.remove.push(at),
+                _ => {}
+            }
+        }
+        for directory in &root.directories {
+            let Some(at) = root.in_target(&directory.path).and_then(at) else { continue };
+            match (directory.make, directory.stays) {
+                (true, _) => rows.put.push((at, directory_row(directory))),
+                (false, false) => rows.remove.push(at),
+                (false, true) => {}
+            }
+        }
+    }
+    rows
+}
+
+fn directory_row(directory: &DirectoryChange) -> Recorded {
+    Recorded {
+        identity: String::new(),
+        kind: LiveKind::Directory,
+        digest: String::new(),
+        mode: directory.mode,
+        uid: directory.uid,
+        gid: directory.gid,
+        sensitive: false,
+        stat: Stat::default(),
+    }
+}
+
+/// Returns the files in the slots that are not what the journal knows: someone changed them at the last moment.
+pub(super) fn surprises(journal: &Journal, key: &DigestKey) -> Result<Vec<Surprise>, Error> {
+    let mut surprises = Vec::new();
+    for root in &journal.roots {
+        let Some(base) = Dir::open(&root.base)? else { continue };
+        let Some(staging) = base.below(&root.staging)? else { continue };
+        for file in &root.files {
+            let slot = file.slot.to_string();
+            let Some(held) = staging.look(&slot)? else { continue };
+            let planned = file.outgoing.as_ref();
+            // The change time moved with the rename; the rest must be as it was.
+            let same = planned.is_some_and(|it| {
+                (it.stat.inode, it.stat.size, it.stat.mtime_ns) == (held.stat.inode, held.stat.size, held.stat.mtime_ns)
+            });
+            let held = if same { None } else { entry(&staging, &slot, Some(key))? };
+            let known = held.as_ref().and_then(|it| it.digest.as_ref()).map(|it| it.0.as_str());
+            let is_folder = held.as_ref().is_some_and(|it| it.kind == LiveKind::Directory);
+            if is_folder || held.is_some() && known != planned.and_then(|it| it.digest.as_deref()) {
+                let sensitive = [&file.row_after, &file.row_before].into_iter().flatten().any(|it| it.sensitive);
+                hold(&staging, &slot, (&root.path, &file.path), sensitive, &mut surprises)?;
+            }
+        }
+    }
+    Ok(surprises)
+}
+
+/// Adds a file or link that is held; of a folder that came into the slot, everything in it.
+fn hold(dir: &Dir, name: &str, at: (&str, &str), sensitive: bool, surprises: &mut Vec<Surprise>) -> Result<(), Error> {
+    let (root, path) = at;
+    match dir.look(name)?.map(|it| it.kind) {
+        Some(FileType::Directory) => {
+            let Some(below) = dir.below(name)? else { return Ok(()) };
+            for name in below.names()? {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                hold(&below, &name, (root, &format!("{path}/{name}")), sensitive, surprises)?;
+            }
+        }
+        Some(FileType::RegularFile | FileType::Symlink) => {
+            let Some(path) = TargetPath::recorded(path) else { return Ok(()) };
+            let at = LivePath { root: root.to_owned(), path };
+            surprises.push(Surprise { at, held: (dir.path().to_owned(), name.to_owned()), sensitive });
+        }
+        // FIFOs, sockets and devices have nothing that could be kept.
+        _ => {}
+    }
+    Ok(())
+}
