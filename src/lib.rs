@@ -32,6 +32,7 @@ pub mod wire;
 pub mod settings;
 pub mod git;
 pub mod host;
+pub mod state;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
