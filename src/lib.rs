@@ -33,6 +33,7 @@ pub mod settings;
 pub mod git;
 pub mod host;
 pub mod state;
+pub mod report;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
