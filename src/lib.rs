@@ -34,6 +34,7 @@ pub mod git;
 pub mod host;
 pub mod state;
 pub mod report;
+pub mod observe;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use manifest::EnvironmentType;
