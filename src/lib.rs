@@ -5,7 +5,7 @@
 //! and reverted in the branch.
 //!
 //! The modules are the rooms of ARCHITECTURE.md, in reading order: [`pipeline`] is the spine, the core below it is pure,
-//! the edges touch the world, and `deploy` strings them together.
+//! the edges touch the world, and [`deploy`] strings them together.
 
 // The spine.
 pub mod pipeline;
@@ -36,8 +36,14 @@ pub mod state;
 pub mod report;
 pub mod observe;
 
+// The top.
+pub mod deploy;
+pub mod monitor;
+
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
+pub use deploy::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, deploy_configuration};
 pub use manifest::EnvironmentType;
 pub use migrate::ConfigurationMigrator;
+pub use monitor::{ConfigAudit, ConfigWatcher, ConfigurationMonitor, monitor_config_changes};
 pub use pipeline::load_configuration;
 pub use secrets::SecretManager;

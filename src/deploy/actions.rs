@@ -1,0 +1,124 @@
+//! Which checks, reloads and probes a change calls for.
+
+use crate::host::action::{Job, Look, Task, Trial};
+use crate::manifest::path_globs;
+use crate::manifest::{Check, Probe, ProbeKind, Reload, ReloadAction};
+use crate::plan::Plan;
+use crate::render::{RenderedTarget, Rendering};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+/// The actions of a rendering, as they are remembered with the live deployment: what a rollback to it runs, and which
+/// of a newcomer's probes it has already.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Repertoire {
+    /// By target, in switching order.
+    pub targets: Vec<TargetActions>,
+    /// The directories for which the manifest disarms the mass-deletion guard.
+    pub released: Vec<String>,
+}
+
+/// The actions of one target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetActions {
+    /// The target's directory.
+    pub root: String,
+    /// What is told about a change, and the globs that say which.
+    pub reloads: Vec<(Job, Vec<String>)>,
+    /// What must hold.
+    pub probes: Vec<Trial>,
+}
+
+/// What is run after one switch, and after its undoing; kept in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Aftermath {
+    /// Reloads after the switch.
+    pub reloads: Vec<Job>,
+    /// Probes after the reloads.
+    pub probes: Vec<Trial>,
+    /// Reloads after the previous files went back.
+    pub back_reloads: Vec<Job>,
+    /// Probes after those.
+    pub back_probes: Vec<Trial>,
+    /// Probes that failed before the switch already, so that their failing says nothing about the commit.
+    pub failing: Vec<Look>,
+    /// The actions that are remembered when the deployment succeeds.
+    pub repertoire: Repertoire,
+    /// The digest of the facts that are remembered then.
+    pub facts: String,
+    /// Whether the deployment failing is the commit's fault: not for healing and manual rollbacks.
+    pub may_blame: bool,
+}
+
+impl Repertoire {
+    /// Returns the actions of a rendering.
+    pub fn of(rendering: &Rendering) -> Repertoire {
+        let targets = rendering.targets.iter().map(|target| TargetActions {
+            root: target.path.clone(),
+            reloads: target.reload.iter().map(|it| (job(it), texts(&it.when))).collect(),
+            probes: target.probe.iter().map(trial).collect(),
+        });
+        Repertoire { targets: targets.collect(), released: rendering.released.clone() }
+    }
+
+    /// Returns the reloads that the changed paths call for, each once, in switching order.
+    pub fn reloads(&self, plan: &Plan) -> Vec<Job> {
+        let mut seen: HashSet<&Task> = HashSet::new();
+        let mut jobs = Vec::new();
+        for target in &self.targets {
+            let changed = changed_paths(plan, &target.root);
+            for (job, when) in &target.reloads {
+                if concerns(when, &changed) && seen.insert(&job.what) {
+                    jobs.push(job.clone());
+                }
+            }
+        }
+        jobs
+    }
+
+    /// Returns the probes of the targets that change.
+    pub fn probes(&self, plan: &Plan) -> Vec<Trial> {
+        let touched = self.targets.iter().filter(|it| !changed_paths(plan, &it.root).is_empty());
+        touched.flat_map(|it| it.probes.iter().cloned()).collect()
+    }
+}
+
+/// Returns the checks of a target that the plan calls for.
+pub fn checks<'a>(target: &'a RenderedTarget, plan: &Plan) -> Vec<&'a Check> {
+    let changed = changed_paths(plan, &target.path);
+    target.check.iter().filter(|it| concerns(&texts(&it.when), &changed)).collect()
+}
+
+fn changed_paths<'a>(plan: &'a Plan, root: &str) -> Vec<&'a str> {
+    plan.writes().filter(|it| it.at.root == root).map(|it| it.at.path.as_str()).collect()
+}
+
+fn concerns(when: &[String], changed: &[&str]) -> bool {
+    if when.is_empty() || changed.is_empty() {
+        return !changed.is_empty();
+    }
+    // The manifest's loader has refused globs that cannot be read; one that still fails errs on the side of running.
+    path_globs(when.iter().map(String::as_str)).map_or(true, |globs| changed.iter().any(|it| globs.is_match(it)))
+}
+
+fn texts(globs: &[crate::manifest::Located<String>]) -> Vec<String> {
+    globs.iter().map(|it| it.value.clone()).collect()
+}
+
+fn job(reload: &Reload) -> Job {
+    let what = match &reload.action {
+        ReloadAction::Unit { unit, verb } => Task::Unit { unit: unit.clone(), verb: verb.clone() },
+        ReloadAction::Command(argv) => Task::Command(argv.clone()),
+    };
+    Job { what, within: reload.within }
+}
+
+fn trial(probe: &Probe) -> Trial {
+    let what = match &probe.kind {
+        ProbeKind::Http { url, expect } => Look::Http { url: url.clone(), expect: *expect },
+        ProbeKind::Tcp(address) => Look::Tcp(address.clone()),
+        ProbeKind::Command(argv) => Look::Command(argv.clone()),
+        ProbeKind::Unit(unit) => Look::Unit(unit.clone()),
+    };
+    Trial { what, within: probe.within, settle: probe.settle }
+}

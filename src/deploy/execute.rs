@@ -1,0 +1,412 @@
+//! The switch and what follows: stage → check → keep → commit → record → reload → probe → done, or back.
+
+use super::actions::{Aftermath, Repertoire, checks};
+use super::change::request;
+use super::prepare::{Ready, may_blame, text_of};
+use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, now_text};
+use crate::finding::{Code, Finding, Findings};
+use crate::host::action::{Job, Look, Task, Trial};
+use crate::host::transaction::{self, CommitError, Request, Staged, Switched};
+use crate::host::{self, Dir, process, scan};
+use crate::plan::{Before, LiveKind, Operation, Plan};
+use crate::record::{Deployment, Kept, Phase};
+use crate::render::Rendering;
+use crate::revision::Tree;
+use crate::state::{KeptFile, Quarantined};
+use std::time::Duration;
+
+/// A probe of the live revision is looked at once before the switch, for as long as it may take after it, and at least this
+/// long: one that is cut short would count as failing already, and then no commit could be blamed for it.
+const PROBE_BEFORE: Duration = Duration::from_secs(1);
+
+impl ConfigurationDeployer<'_> {
+    /// Carries out what was prepared. The record is durable before anything changes.
+    pub(super) fn carry_out(&self, mut deployment: Deployment, ready: Ready) -> Result<ConfigDeployment, Error> {
+        let rendering = &ready.rendered.rendering;
+        let mut request = request(&ready.plan, rendering, &ready.seen.ledger, &ready.seen.accounts);
+        self.bring_edits_back(&mut request, &deployment, &ready)?;
+        deployment.changes = ready.plan.changes();
+        deployment.phase = Phase::Stage;
+        self.begin(&mut deployment)?;
+        let aftermath = self.aftermath(&deployment, &ready.repertoire, &ready.plan)?;
+        request.deployment = deployment.id;
+        request.repository = self.name().to_owned();
+        request.actions = serde_json::to_value(&aftermath).unwrap_or_default();
+
+        match self.switch(&mut deployment, &request, rendering, &ready.plan, &ready.tree) {
+            Ok(switched) => self.prove(switched, deployment, &aftermath, ready.findings),
+            Err(SwitchError::Before(mut error)) => {
+                error.findings.attach_lines(&|file| text_of(&ready.tree, file));
+                self.end_early(deployment, error)
+            }
+            // Names may have changed: what is on the disk is for recovery to say, on the next pass.
+            Err(SwitchError::After(error)) => Err(error),
+        }
+    }
+
+    /// From staging to the recorded switch.
+    fn switch(
+        &self,
+        deployment: &mut Deployment,
+        request: &Request,
+        rendering: &Rendering,
+        plan: &Plan,
+        tree: &dyn Tree,
+    ) -> Result<Switched, SwitchError> {
+        (self.on_phase)(Phase::Stage);
+        let state_dir = self.settings.state_dir.to_string_lossy();
+        let staged = transaction::stage(&state_dir, request, &self.key, &|id| tree.blob(id))
+            .map_err(|it| SwitchError::Before(it.into()))?;
+        deployment.phase = Phase::Check;
+        (self.on_phase)(Phase::Check);
+        let ready = self.check(deployment, &staged, rendering, plan).and_then(|()| self.keep(deployment, plan));
+        if let Err(error) = ready {
+            staged.abandon().map_err(|it| SwitchError::Before(it.into()))?;
+            return Err(SwitchError::Before(error));
+        }
+        deployment.phase = Phase::Switch;
+        (self.on_phase)(Phase::Switch);
+        let mut switched = staged.commit(&self.key).map_err(|error| match error {
+            CommitError::Before(error) => SwitchError::Before(Error::from(error).in_phase(Phase::Switch)),
+            CommitError::After(error) => SwitchError::After(Error::from(error).in_phase(Phase::Switch)),
+        })?;
+        self.record(deployment, &mut switched).map_err(SwitchError::After)?;
+        Ok(switched)
+    }
+
+    /// Runs the checks of every target against its staged view; the first that fails vetoes.
+    fn check(
+        &self,
+        deployment: &mut Deployment,
+        staged: &Staged,
+        rendering: &Rendering,
+        plan: &Plan,
+    ) -> Result<(), Error> {
+        for target in &rendering.targets {
+            let checks = checks(target, plan);
+            if checks.is_empty() {
+                continue;
+            }
+            let view = host::view::build(staged, &target.path)?;
+            for check in checks {
+                let argv: Vec<String> = check.command.iter().map(|it| in_view(it, &view)).collect();
+                let job = Job { what: Task::Command(argv), within: check.within };
+                let outcome = self.actions.run(&job);
+                let shown = check.command.join(" ");
+                deployment.log.push(entry(
+                    "check",
+                    &shown,
+                    &outcome.describe(),
+                    &outcome.output.replace(&view, &target.path),
+                ));
+                if !outcome.is_success() {
+                    let message = format!("the check {shown:?} {}", outcome.describe());
+                    let last = outcome.output.replace(&view, &target.path);
+                    let hint =
+                        if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {last}") };
+                    return Err(Error::new(
+                        Phase::Check,
+                        Finding::error(Code::CHECK, message).at(&check.place).hint(hint),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps every file that is about to be overwritten or removed and is not what headfast wrote.
+    fn keep(&self, deployment: &mut Deployment, plan: &Plan) -> Result<(), Error> {
+        for operation in plan.writes() {
+            let reason = match operation.before {
+                Before::Drifted => "drifted",
+                Before::Existing => "existing",
+                Before::Absent | Before::Clean => continue,
+            };
+            if let Some(kept) = self.keep_one(deployment.id, operation, reason)? {
+                deployment.kept.push(kept);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_one(&self, deployment: i64, operation: &Operation, reason: &str) -> Result<Option<Kept>, Error> {
+        let Some(live) = &operation.live else { return Ok(None) };
+        let bytes = match &live.kind {
+            LiveKind::Link(text) => text.clone().into_bytes(),
+            LiveKind::File => match Dir::open(&operation.at.root)? {
+                Some(root) => scan::read(&root, operation.at.path.as_str())?,
+                None => return Ok(None),
+            },
+            LiveKind::Directory | LiveKind::Other => return Ok(None),
+        };
+        let file = KeptFile {
+            kept: Kept {
+                root: operation.at.root.clone(),
+                path: operation.at.path.as_str().to_owned(),
+                id: String::new(),
+                reason: reason.to_owned(),
+                encrypted: operation.sensitive,
+            },
+            deployment,
+            link: matches!(live.kind, LiveKind::Link(_)),
+            mode: live.mode,
+            uid: live.uid,
+            gid: live.gid,
+        };
+        self.keep_bytes(&file, bytes).map(Some)
+    }
+
+    /// Stores a copy, sealed to the host's own identities when it is sensitive.
+    fn keep_bytes(&self, file: &KeptFile, bytes: Vec<u8>) -> Result<Kept, Error> {
+        let bytes = match file.kept.encrypted {
+            true => self.secrets.seal(&bytes).map_err(|finding| Error::new(Phase::Stage, finding))?,
+            false => bytes,
+        };
+        Ok(self.store.keep(file, &bytes)?)
+    }
+
+    /// Writes the ledger's rows and the deployment in one database transaction, and keeps what came up at the last moment.
+    pub(super) fn record(&self, deployment: &mut Deployment, switched: &mut Switched) -> Result<(), Error> {
+        self.keep_surprises(deployment, switched)?;
+        let rows = switched.rows();
+        self.store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
+        switched.settle()?;
+        Ok(())
+    }
+
+    /// Keeps what was live when the names were switched and is not what the transaction knew.
+    fn keep_surprises(&self, deployment: &mut Deployment, switched: &Switched) -> Result<(), Error> {
+        for surprise in switched.surprises(&self.key)? {
+            let (folder, name) = &surprise.held;
+            let Some(held) = Dir::open(folder)? else { continue };
+            let kept = Kept {
+                root: surprise.at.root.clone(),
+                path: surprise.at.path.as_str().to_owned(),
+                id: String::new(),
+                reason: "drifted".to_owned(),
+                encrypted: surprise.sensitive,
+            };
+            let Some(found) = held.look(name)? else { continue };
+            let (link, bytes) = match found.kind.is_symlink() {
+                true => (true, held.link_text(name)?.into_bytes()),
+                false => (false, scan::read(&held, name)?),
+            };
+            let (mode, uid, gid) = (found.mode, found.uid, found.gid);
+            let file = KeptFile { kept, deployment: deployment.id, link, mode, uid, gid };
+            let kept = self.keep_bytes(&file, bytes)?;
+            // Recovery may come by twice.
+            if !deployment.kept.contains(&kept) {
+                deployment.kept.push(kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reloads and probes; then the deployment is a success, or everything goes back.
+    pub(super) fn prove(
+        &self,
+        switched: Switched,
+        mut deployment: Deployment,
+        aftermath: &Aftermath,
+        findings: Findings,
+    ) -> Result<ConfigDeployment, Error> {
+        match self.try_out(&mut deployment, &aftermath.reloads, &aftermath.probes, &aftermath.failing) {
+            Ok(()) => {
+                deployment.status = DeploymentStatus::Success;
+                deployment.phase = Phase::Record;
+                deployment.finished_at = Some(now_text());
+                deployment.error = None;
+                (self.on_phase)(Phase::Record);
+                self.save_live(&deployment, &aftermath.repertoire, &aftermath.facts)?;
+                switched.finish()?;
+                Ok(ended(deployment, findings))
+            }
+            Err(finding) => self.take_back(switched, deployment, aftermath, finding),
+        }
+    }
+
+    /// Runs reloads and then probes; returns the first that fails.
+    fn try_out(
+        &self,
+        deployment: &mut Deployment,
+        reloads: &[Job],
+        probes: &[Trial],
+        failing: &[Look],
+    ) -> Result<(), Finding> {
+        if !reloads.is_empty() {
+            deployment.phase = Phase::Reload;
+            (self.on_phase)(Phase::Reload);
+        }
+        for job in reloads {
+            let outcome = self.actions.run(job);
+            deployment.log.push(entry("reload", &job.what.to_string(), &outcome.describe(), &outcome.output));
+            if !outcome.is_success() {
+                let message = format!("the reload {:?} {}", job.what.to_string(), outcome.describe());
+                return Err(Finding::error(Code::RELOAD, message).hint(printed(&outcome.output)));
+            }
+        }
+        if !probes.is_empty() {
+            deployment.phase = Phase::Probe;
+            (self.on_phase)(Phase::Probe);
+        }
+        self.probe_all(deployment, probes.iter(), failing)?;
+        // A service that reloads in the background may have answered with what ran before: after a while all must hold again.
+        let settle = probes.iter().map(|it| it.settle).max().unwrap_or_default();
+        if !settle.is_zero() {
+            process::pause(settle);
+        }
+        self.probe_all(deployment, probes.iter().filter(|it| !it.settle.is_zero()), failing)
+    }
+
+    fn probe_all<'t>(
+        &self,
+        deployment: &mut Deployment,
+        probes: impl Iterator<Item = &'t Trial>,
+        failing: &[Look],
+    ) -> Result<(), Finding> {
+        for trial in probes {
+            let result = self.actions.probe(trial);
+            let how = result.as_ref().err().map_or("holds", String::as_str);
+            deployment.log.push(entry("probe", &trial.what.to_string(), how, ""));
+            if let Err(error) = result {
+                let before = failing.contains(&trial.what);
+                let code = if before { Code::PROBE_BEFORE } else { Code::PROBE };
+                let also = if before { ", as it did before the switch" } else { "" };
+                let message = format!("the probe {} fails{also}: {error}", trial.what);
+                return Err(Finding::error(code, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the previous files back, at once and without network, and tells programs about it.
+    fn take_back(
+        &self,
+        switched: Switched,
+        mut deployment: Deployment,
+        aftermath: &Aftermath,
+        finding: Finding,
+    ) -> Result<ConfigDeployment, Error> {
+        let blames = aftermath.may_blame && finding.code != Code::PROBE_BEFORE;
+        let error = Error::new(deployment.phase, finding);
+        deployment.error = Some(error.failure());
+        if !self.repository.rollback.automatic {
+            deployment.status = DeploymentStatus::Failed;
+            deployment.finished_at = Some(now_text());
+            deployment.log.push("rollback.automatic is off: the new files stay".into());
+            self.save_live(&deployment, &aftermath.repertoire, &aftermath.facts)?;
+            switched.finish()?;
+            return Ok(ended(deployment, error.findings));
+        }
+        // Recovery must know the reason if we die in the middle.
+        self.store.save(&deployment)?;
+        let restored = switched.restore(&self.key).map_err(|it| stuck(it.into()))?;
+        self.settle_restored(restored, deployment, aftermath, blames, error.findings)
+    }
+
+    /// Records a restore, quarantines the rendering when the commit is to blame, and proves the previous revision.
+    pub(super) fn settle_restored(
+        &self,
+        mut restored: Switched,
+        mut deployment: Deployment,
+        aftermath: &Aftermath,
+        blames: bool,
+        mut findings: Findings,
+    ) -> Result<ConfigDeployment, Error> {
+        deployment.status = if blames { DeploymentStatus::RolledBack } else { DeploymentStatus::Failed };
+        deployment.finished_at = Some(now_text());
+        if !restored.is_settled() {
+            self.keep_surprises(&mut deployment, &restored)?;
+            deployment.log.push("the previous files are back".into());
+            self.record_restored(&restored, &deployment, blames)?;
+            restored.settle()?;
+        }
+        let phase = deployment.phase;
+        let again = self.try_out(&mut deployment, &aftermath.back_reloads, &aftermath.back_probes, &aftermath.failing);
+        deployment.phase = phase;
+        if let Err(finding) = again {
+            deployment.log.push(format!("after the rollback: {}", finding.message));
+            let message = format!("the previous files are back, but {}", finding.message);
+            findings.push(Finding::warning(Code::ROLLBACK_FAILED, message));
+        }
+        self.save(&deployment)?;
+        restored.finish()?;
+        if !blames {
+            self.note_tried(&deployment)?;
+        }
+        Ok(ended(deployment, findings))
+    }
+
+    /// Writes down that the previous files are back, and the quarantine with it.
+    fn record_restored(&self, restored: &Switched, deployment: &Deployment, blames: bool) -> Result<(), Error> {
+        let rows = restored.rows();
+        let reason = deployment.error.clone().map(|it| it.message).unwrap_or_default();
+        Ok(self.store.together(|store| {
+            store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
+            if let (true, Some(digest)) = (blames, deployment.digest.clone()) {
+                let (revision, since) = (deployment.revision.clone(), now_text());
+                store.quarantine(self.name(), &Quarantined { digest, revision, reason, since })?;
+                store.remember(self.name(), "revert", deployment.revision.as_str())?;
+            }
+            Ok(())
+        })?)
+    }
+
+    /// Works out what runs after the switch and after its undoing, and which probes fail already.
+    pub(super) fn aftermath(
+        &self,
+        deployment: &Deployment,
+        repertoire: &Repertoire,
+        plan: &Plan,
+    ) -> Result<Aftermath, Error> {
+        let before = self.repertoire()?;
+        let probes = repertoire.probes(plan);
+        let back_probes = before.probes(plan);
+        let known = probes.iter().filter(|it| back_probes.iter().any(|old| old.what == it.what));
+        let failing = known.filter(|it| self.actions.look(&it.what, it.within.max(PROBE_BEFORE)).is_err());
+        Ok(Aftermath {
+            reloads: repertoire.reloads(plan),
+            failing: failing.map(|it| it.what.clone()).collect(),
+            probes,
+            back_reloads: before.reloads(plan),
+            back_probes,
+            repertoire: repertoire.clone(),
+            facts: self.facts_digest(),
+            may_blame: may_blame(deployment.trigger),
+        })
+    }
+}
+
+/// On which side of the commit point a switch failed.
+enum SwitchError {
+    Before(Error),
+    After(Error),
+}
+
+fn ended(deployment: Deployment, findings: Findings) -> ConfigDeployment {
+    let revision = deployment.revision.clone();
+    ConfigDeployment { revision, deployment: Some(deployment), findings, notes: Vec::new() }
+}
+
+/// The previous files could not be put back: a person is needed.
+fn stuck(error: Error) -> Error {
+    let reason = super::error::summary(&error.findings);
+    let finding = Finding::error(Code::ROLLBACK_FAILED, format!("the previous files could not be put back: {reason}"))
+        .hint("the next `headfast sync` tries again; `headfast status` says which files are which");
+    Error::new(Phase::Switch, finding)
+}
+
+fn entry(kind: &str, what: &str, how: &str, output: &str) -> String {
+    if output.is_empty() { format!("{kind} {what}: {how}") } else { format!("{kind} {what}: {how}\n{output}") }
+}
+
+fn printed(output: &str) -> String {
+    if output.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {output}") }
+}
+
+/// Fills in the staged view, however the blanks are set.
+fn in_view(argument: &str, view: &str) -> String {
+    ["{{ staged }}", "{{staged}}", "{{staged }}", "{{ staged}}"]
+        .iter()
+        .fold(argument.to_owned(), |it, name| it.replace(name, view))
+}

@@ -1,0 +1,374 @@
+//! The transaction as one readable function: fetch, judge, render, plan, switch, prove, record, report.
+//!
+//! [`ConfigurationDeployer::sync`] is one pass. Everything before the switch may say no, and then nothing in a target has
+//! changed; everything after it either proves the new files or puts the old ones back.
+
+mod actions;
+mod change;
+mod error;
+mod execute;
+mod gate;
+mod heal;
+mod observe;
+mod outbox;
+mod prepare;
+mod recover;
+mod revert;
+mod undo;
+#[cfg(test)]
+mod tests;
+
+pub use actions::Repertoire;
+pub use error::Error;
+pub use heal::Deployed;
+pub use outbox::Delivered;
+pub use prepare::Preview;
+pub use undo::RollbackTo;
+
+pub use crate::record::{Deployment as DeploymentRecord, DeploymentStatus};
+
+use crate::finding::{Code, Finding, Findings, Verdict};
+use crate::git::{Mirror, Remote};
+use crate::host::action::Actions;
+use crate::host::scan::DigestKey;
+use crate::manifest::Facts;
+use crate::record::{Changes, Deployment, Failure, Phase, Trigger};
+use crate::revision::{Commit, ObjectId};
+use crate::secrets::SecretManager;
+use crate::settings::Wanted;
+use crate::settings::{Repository, Settings};
+use crate::state::Store;
+use chrono::{SecondsFormat, Utc};
+use prepare::Prepared;
+use std::cell::RefCell;
+
+/// Brings one repository's revisions to this host.
+pub struct ConfigurationDeployer<'a> {
+    settings: &'a Settings,
+    repository: &'a Repository,
+    store: &'a Store,
+    /// Fetching may put a new mirror in the place of a damaged one.
+    mirror: RefCell<Mirror>,
+    remote: Remote,
+    facts: Facts,
+    secrets: SecretManager,
+    key: DigestKey,
+    actions: Actions,
+    on_phase: &'a dyn Fn(Phase),
+}
+
+/// What one pass came to.
+#[derive(Clone, Debug)]
+pub struct ConfigDeployment {
+    /// The tip of what the host follows.
+    pub revision: ObjectId,
+    /// The record of the attempt; `None` when there was nothing to do.
+    pub deployment: Option<Deployment>,
+    /// What was found on the way, warnings included.
+    pub findings: Findings,
+    /// What a person should know besides, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl ConfigDeployment {
+    /// Returns what the outcome means for the caller; `None` when all is well.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self.deployment.as_ref().map(|it| it.status) {
+            Some(DeploymentStatus::RolledBack) => Some(Verdict::RolledBack),
+            Some(DeploymentStatus::Failed | DeploymentStatus::Refused) => {
+                Some(self.findings.verdict().unwrap_or(Verdict::Failed))
+            }
+            _ => self.findings.verdict(),
+        }
+    }
+}
+
+/// Makes one pass for one repository of an agent.yaml: what `headfast sync` does.
+pub fn deploy_configuration(
+    settings: &Settings,
+    repository: &str,
+    trigger: Trigger,
+) -> Result<ConfigDeployment, Error> {
+    let found = settings.repositories.iter().find(|it| it.name == repository).ok_or_else(|| {
+        Error::new(Phase::Load, Finding::error(Code::NOT_FOUND, format!("agent.yaml has no repository {repository:?}")))
+    })?;
+    let store = Store::open(&settings.state_dir, "deploy_configuration")?;
+    ConfigurationDeployer::new(settings, found, &store, &|_| {})?.sync(trigger)
+}
+
+impl<'a> ConfigurationDeployer<'a> {
+    /// Opens what a pass needs: the mirror, the identities, the host's key.
+    pub fn new(
+        settings: &'a Settings,
+        repository: &'a Repository,
+        store: &'a Store,
+        on_phase: &'a dyn Fn(Phase),
+    ) -> Result<Self, Error> {
+        let secrets = secrets_of(repository)?;
+        let mirror = Mirror::open(&settings.state_dir.join("mirror").join(&repository.name))?;
+        Ok(ConfigurationDeployer {
+            settings,
+            repository,
+            store,
+            mirror: RefCell::new(mirror),
+            remote: remote_of(repository),
+            facts: settings.facts(repository),
+            secrets,
+            key: DigestKey::new(store.host_key()),
+            actions: Actions::default(),
+            on_phase,
+        })
+    }
+
+    /// Returns the repository's name in agent.yaml.
+    pub fn name(&self) -> &str {
+        &self.repository.name
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// One pass, from fetch to report.
+    pub fn sync(&self, trigger: Trigger) -> Result<ConfigDeployment, Error> {
+        let mut notes: Vec<String> = self.recover()?.into_iter().collect();
+        let tip = self.fetch()?;
+        let mut result = self.make_live(&tip, trigger)?;
+        if let Some(note) = self.revert_when_due()? {
+            notes.push(note);
+        }
+        (self.on_phase)(Phase::Report);
+        notes.append(&mut result.notes);
+        notes.extend(self.deliver()?.problems);
+        Ok(ConfigDeployment { notes, ..result })
+    }
+
+    /// Asks the remote for its tip, and remembers when that last went well.
+    pub fn fetch(&self) -> Result<ObjectId, Error> {
+        (self.on_phase)(Phase::Fetch);
+        let fetched = self.fetch_wanted();
+        let now = Utc::now().timestamp();
+        match fetched {
+            Ok(tip) => {
+                self.store.fetched(self.name(), &tip, now)?;
+                self.store.set_failures(self.name(), 0, None)?;
+                Ok(tip)
+            }
+            Err(error) => {
+                let failures = self.store.repository(self.name())?.consecutive_failures.saturating_add(1);
+                self.store.set_failures(self.name(), failures, None)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Fetches what agent.yaml asks for and returns its commit.
+    fn fetch_wanted(&self) -> Result<ObjectId, crate::git::Error> {
+        let mut mirror = self.mirror.borrow_mut();
+        match &self.repository.wanted {
+            Wanted::Branch(branch) => mirror.fetch(&self.remote, branch),
+            Wanted::Tag(pattern) => mirror.fetch_tag(&self.remote, pattern).map(|(_, commit)| commit),
+            Wanted::Commit(commit) => mirror.fetch_commit(&self.remote, commit).map(|()| commit.clone()),
+        }
+    }
+
+    /// Makes a commit live, unless it is already, or something says no.
+    fn make_live(&self, tip: &ObjectId, trigger: Trigger) -> Result<ConfigDeployment, Error> {
+        let live = self.store.live(self.name())?;
+        let facts = self.facts_digest();
+        if live.as_ref().is_some_and(|it| it.revision == *tip)
+            && self.store.recall(self.name(), "facts")?.as_deref() == Some(&facts)
+        {
+            return Ok(in_sync(tip));
+        }
+        if let Some(failure) = self.tried(tip, trigger)? {
+            let findings = [failure].into_iter().collect();
+            return Ok(ConfigDeployment { revision: tip.clone(), deployment: None, findings, notes: Vec::new() });
+        }
+        let mut deployment = self.attempt(tip, trigger, live.as_ref());
+        match self.prepare(&mut deployment, live.as_ref()) {
+            // Its failing was recorded and reported when it happened; saying it again would hide why.
+            Err(error) if error.is_quarantined() => {
+                self.store.remember(self.name(), "held", tip.as_str())?;
+                let (revision, findings) = (deployment.revision, error.findings);
+                Ok(ConfigDeployment { revision, deployment: None, findings, notes: Vec::new() })
+            }
+            Err(error) => self.end_early(deployment, error),
+            Ok(Prepared::Waits(reason)) => self.wait(deployment, reason),
+            Ok(Prepared::Unchanged { findings, repertoire }) => self.advance(deployment, findings, &repertoire, &facts),
+            Ok(Prepared::Ready(ready)) => self.carry_out(deployment, *ready),
+        }
+    }
+
+    /// Returns the record of an attempt that begins now; it is not in the store yet.
+    fn attempt(&self, revision: &ObjectId, trigger: Trigger, live: Option<&Deployment>) -> Deployment {
+        Deployment {
+            id: 0,
+            repository: self.name().to_owned(),
+            environment: self.repository.environment.clone(),
+            revision: revision.clone(),
+            digest: None,
+            status: DeploymentStatus::InProgress,
+            phase: Phase::Verify,
+            trigger,
+            started_at: now_text(),
+            finished_at: None,
+            changes: Changes::default(),
+            error: None,
+            kept: Vec::new(),
+            log: Vec::new(),
+            previous: live.map(|it| it.id),
+        }
+    }
+
+    /// Records an attempt that ended before the switch. The same refusal of the same commit is recorded and reported once.
+    fn end_early(&self, mut deployment: Deployment, error: Error) -> Result<ConfigDeployment, Error> {
+        deployment.phase = error.phase;
+        deployment.status = match error.verdict() {
+            Verdict::Invalid | Verdict::Refused => DeploymentStatus::Refused,
+            _ => DeploymentStatus::Failed,
+        };
+        deployment.error = Some(error.failure());
+        deployment.finished_at = Some(now_text());
+        match (deployment.id, self.repeats(&deployment)?) {
+            (0, Some(id)) => deployment.id = id,
+            (0, None) => self.begin(&mut deployment)?,
+            _ => {
+                self.save(&deployment)?;
+                self.note_tried(&deployment)?;
+            }
+        }
+        Ok(ConfigDeployment {
+            revision: deployment.revision.clone(),
+            deployment: Some(deployment),
+            findings: error.findings,
+            notes: Vec::new(),
+        })
+    }
+
+    /// Remembers that a commit was staged and came to nothing, so that it is not staged again and again.
+    fn note_tried(&self, deployment: &Deployment) -> Result<(), Error> {
+        if prepare::may_blame(deployment.trigger) {
+            let tried = format!("{} {} {}", deployment.id, deployment.revision, self.facts_digest());
+            self.store.remember(self.name(), "tried", &tried)?;
+        }
+        Ok(())
+    }
+
+    /// Returns why nothing is tried now: a commit that was refused is judged again when it is another, or when a person
+    /// says so; one that something got in the way of also at the next poll, which backs off.
+    fn tried(&self, tip: &ObjectId, trigger: Trigger) -> Result<Option<Finding>, Error> {
+        let Some(tried) = self.store.recall(self.name(), "tried")? else { return Ok(None) };
+        let Some((id, rest)) = tried.split_once(' ') else { return Ok(None) };
+        if rest != format!("{tip} {}", self.facts_digest()) {
+            return Ok(None);
+        }
+        let found = id.parse().ok().map(|it| self.store.deployment(it)).transpose()?.flatten();
+        let Some(Deployment { status, error: Some(error), .. }) = found else { return Ok(None) };
+        let again = match trigger {
+            Trigger::Poll => status != DeploymentStatus::Refused,
+            Trigger::Push | Trigger::Webhook => false,
+            _ => true,
+        };
+        let code = Code::ALL.iter().find(|it| it.name == error.code).copied().unwrap_or(Code::IO);
+        Ok((!again).then(|| Finding::error(code, error.message)))
+    }
+
+    /// Returns the number of the newest record, when it says the same already.
+    fn repeats(&self, deployment: &Deployment) -> Result<Option<i64>, Error> {
+        let last = self.store.deployments(Some(self.name()), 1)?.into_iter().next();
+        let same = last.filter(|it| {
+            (&it.revision, it.status, &it.error) == (&deployment.revision, deployment.status, &deployment.error)
+        });
+        Ok(same.map(|it| it.id))
+    }
+
+    fn wait(&self, mut deployment: Deployment, reason: String) -> Result<ConfigDeployment, Error> {
+        deployment.status = DeploymentStatus::Pending;
+        deployment.error = Some(Failure { code: Code::SUSPENDED.name.into(), message: reason.clone() });
+        deployment.log.push(reason.clone());
+        match self.repeats(&deployment)? {
+            Some(id) => deployment.id = id,
+            None => self.begin(&mut deployment)?,
+        }
+        Ok(ConfigDeployment {
+            revision: deployment.revision.clone(),
+            deployment: Some(deployment),
+            findings: Findings::new(),
+            notes: vec![reason],
+        })
+    }
+
+    /// Records a commit whose rendering is live already: the deployed revision advances, no file is touched.
+    fn advance(
+        &self,
+        mut deployment: Deployment,
+        findings: Findings,
+        repertoire: &Repertoire,
+        facts: &str,
+    ) -> Result<ConfigDeployment, Error> {
+        deployment.status = DeploymentStatus::Unchanged;
+        deployment.phase = Phase::Record;
+        deployment.finished_at = Some(now_text());
+        self.mirror.borrow().pin("live", &deployment.revision)?;
+        self.remember(repertoire, facts)?;
+        self.begin(&mut deployment)?;
+        let revision = deployment.revision.clone();
+        Ok(ConfigDeployment { revision, deployment: Some(deployment), findings, notes: Vec::new() })
+    }
+
+    /// Remembers what the live revision runs, and for which facts.
+    fn remember(&self, repertoire: &Repertoire, facts: &str) -> Result<(), crate::state::Error> {
+        let repertoire = serde_json::to_string(repertoire).unwrap_or_default();
+        self.store.remember(self.name(), "repertoire", &repertoire)?;
+        self.store.remember(self.name(), "facts", facts)
+    }
+
+    /// Returns what the live revision runs.
+    fn repertoire(&self) -> Result<Repertoire, Error> {
+        let text = self.store.recall(self.name(), "repertoire")?;
+        Ok(text.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default())
+    }
+
+    /// Returns a digest of all that a rendering depends on besides the revision, and of this program's version.
+    fn facts_digest(&self) -> String {
+        let targets = self.repository.targets.as_ref().map(crate::document::Node::to_json);
+        let text = format!("{} {:?} {targets:?} {:?}", env!("CARGO_PKG_VERSION"), self.facts, self.repository.allow);
+        self.key.of(text.as_bytes()).0
+    }
+
+    fn commit(&self, id: &ObjectId) -> Result<Commit, Error> {
+        Ok(self.mirror.borrow().commit(id)?)
+    }
+}
+
+fn in_sync(tip: &ObjectId) -> ConfigDeployment {
+    ConfigDeployment { revision: tip.clone(), deployment: None, findings: Findings::new(), notes: Vec::new() }
+}
+
+/// Returns this moment as RFC 3339 in UTC with milliseconds.
+pub(crate) fn now_text() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn remote_of(repository: &Repository) -> Remote {
+    let auth = &repository.auth;
+    Remote {
+        url: repository.url.clone(),
+        auth: crate::git::Credentials {
+            ssh_key: auth.ssh_key.clone(),
+            known_hosts: auth.known_hosts.clone(),
+            token_file: auth.token_file.clone(),
+            username: auth.username.clone(),
+            ca_file: auth.ca_file.clone(),
+            environment: crate::settings::transport_environment(),
+        },
+        deadline: std::time::Duration::from_secs(300),
+    }
+}
+
+fn secrets_of(repository: &Repository) -> Result<SecretManager, Error> {
+    let texts = repository.age.read()?;
+    SecretManager::new(&texts).map_err(|finding| Error::new(Phase::Load, finding))
+}

@@ -1,0 +1,174 @@
+//! Looking at the host on behalf of the plan: accounts, live files, and whether they are what is wanted.
+
+use super::prepare::files_of;
+use super::{ConfigurationDeployer, Error};
+use crate::git::GitTree;
+use crate::host::{Dir, accounts, scan};
+use crate::manifest::{Prune, path_globs};
+use crate::pipeline::Rendered;
+use crate::plan::{self, Accounts, Ledger, LiveEntry, LiveKind, LivePath, Observation, Situation};
+use crate::render::{Content, OutputFile, RenderedTarget, Rendering};
+use crate::revision::{ReadError, Tree};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the plan needs to know of the host.
+pub(super) struct Seen {
+    /// Every row of the ledger, directories included.
+    pub(super) ledger: Ledger,
+    pub(super) accounts: Accounts,
+    observations: BTreeMap<LivePath, Observation>,
+    present: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    /// Returns what the plan is made from; `ledger` is this one's without directories.
+    pub(super) fn situation<'s>(&'s self, ledger: &'s Ledger, existing_refuse: bool, exempt: bool) -> Situation<'s> {
+        let Seen { accounts, observations, present, .. } = self;
+        Situation { ledger, accounts, observed: observations, present, existing_refuse, exempt }
+    }
+}
+
+/// Returns the bytes of a content; a link's are its text.
+pub(super) fn bytes(tree: &dyn Tree, content: &Content) -> Result<Vec<u8>, ReadError> {
+    match content {
+        Content::Blob { id, .. } => tree.blob(id),
+        Content::Bytes(bytes) => Ok(bytes.to_vec()),
+        Content::Link(text) => Ok(text.clone().into_bytes()),
+    }
+}
+
+impl ConfigurationDeployer<'_> {
+    /// Looks at every path that the plan asks about, and at no other.
+    pub(super) fn look(&self, rendered: &Rendered, tree: &GitTree) -> Result<Seen, Error> {
+        let rendering = &rendered.rendering;
+        let ledger = self.store.ledger(self.name())?;
+        let accounts = accounts_of(rendering)?;
+        let files = files_of(&ledger);
+        let mut wanted = plan::questions(rendering, &files, &accounts);
+        let mut dirs = BTreeMap::new();
+        for target in rendering.targets.iter().filter(|it| it.prune == Prune::All) {
+            wanted.extend(self.everything_in(target, &mut dirs)?);
+        }
+        let observations = self.observe_all(rendered, tree, wanted, &files, &mut dirs)?;
+        let present = self.present(rendering, &files, &mut dirs)?;
+        Ok(Seen { ledger, accounts, observations, present })
+    }
+
+    /// Looks at the given paths alone.
+    pub(super) fn look_at(&self, rendered: &Rendered, tree: &GitTree, paths: &[LivePath]) -> Result<Seen, Error> {
+        let ledger = self.store.ledger(self.name())?;
+        let accounts = accounts_of(&rendered.rendering)?;
+        let files = files_of(&ledger);
+        let wanted = paths.iter().cloned().collect();
+        let observations = self.observe_all(rendered, tree, wanted, &files, &mut BTreeMap::new())?;
+        Ok(Seen { ledger, accounts, observations, present: BTreeMap::new() })
+    }
+
+    fn observe_all(
+        &self,
+        rendered: &Rendered,
+        tree: &GitTree,
+        wanted: BTreeSet<LivePath>,
+        files: &Ledger,
+        dirs: &mut Dirs,
+    ) -> Result<BTreeMap<LivePath, Observation>, Error> {
+        let rendering = &rendered.rendering;
+        let mut observations = BTreeMap::new();
+        for at in wanted {
+            let live = self.observe(&at, dirs)?;
+            let output = output_at(rendering, &at);
+            let equals_wanted = match (&live, output, files.contains_key(&at)) {
+                (Some(live), Some(output), false) => self.equals(live, output, tree)?,
+                _ => false,
+            };
+            observations.insert(at, Observation { live, equals_wanted });
+        }
+        Ok(observations)
+    }
+
+    fn observe(&self, at: &LivePath, dirs: &mut Dirs) -> Result<Option<LiveEntry>, Error> {
+        match open(dirs, &at.root)? {
+            Some(root) => Ok(scan::observe(root, at.path.as_str(), &self.key)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns every path below a target, for `prune: all`.
+    fn everything_in(&self, target: &RenderedTarget, dirs: &mut Dirs) -> Result<Vec<LivePath>, Error> {
+        let Some(root) = open(dirs, &target.path)? else { return Ok(Vec::new()) };
+        let ignore = path_globs(target.ignore.iter().map(String::as_str)).ok();
+        let walk = scan::walk(root, &|path| ignore.as_ref().is_some_and(|it| it.is_match(path)))?;
+        Ok(walk.entries.into_keys().map(|path| LivePath { root: target.path.clone(), path }).collect())
+    }
+
+    fn equals(&self, live: &LiveEntry, output: &OutputFile, tree: &GitTree) -> Result<bool, Error> {
+        let same_kind = match (&live.kind, &output.content) {
+            (LiveKind::Link(text), Content::Link(wanted)) => return Ok(text == wanted),
+            (LiveKind::File, Content::Blob { size, .. }) => live.stat.size == *size,
+            (LiveKind::File, Content::Bytes(bytes)) => live.stat.size == bytes.len() as u64,
+            _ => false,
+        };
+        if !same_kind {
+            return Ok(false);
+        }
+        let wanted = bytes(tree, &output.content).map_err(crate::host::Error::from)?;
+        Ok(live.digest.as_ref() == Some(&self.key.of(&wanted)))
+    }
+
+    /// Counts the files that are present in each target from which something would go. A walk is only made where the
+    /// mass-deletion guard could turn on the answer.
+    fn present(&self, rendering: &Rendering, ledger: &Ledger, dirs: &mut Dirs) -> Result<BTreeMap<String, u64>, Error> {
+        let mut leaving: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut owned: BTreeMap<&str, u64> = BTreeMap::new();
+        for at in ledger.keys() {
+            *owned.entry(&at.root).or_default() += 1;
+            if output_at(rendering, at).is_none() {
+                *leaving.entry(&at.root).or_default() += 1;
+            }
+        }
+        let everything = rendering.targets.iter().filter(|it| it.prune == Prune::All).map(|it| it.path.as_str());
+        let roots: BTreeSet<&str> = leaving.keys().copied().chain(everything).collect();
+        let mut present = BTreeMap::new();
+        for root in roots {
+            let n_owned = owned.get(root).copied().unwrap_or_default();
+            let n_leaving = leaving.get(root).copied().unwrap_or_default();
+            let target = rendering.targets.iter().find(|it| it.path == root);
+            let is_small = n_leaving <= plan::REMOVALS_ALWAYS && n_leaving < n_owned;
+            let is_simple = target.is_some_and(|it| it.prune != Prune::All);
+            let count = match open(dirs, root)? {
+                None => 0,
+                Some(_) if is_small && is_simple => n_owned,
+                Some(dir) => scan::walk(dir, &|_| false)?.entries.len() as u64,
+            };
+            present.insert(root.to_owned(), count);
+        }
+        Ok(present)
+    }
+}
+
+/// Target directories that are held open while a plan looks around.
+type Dirs = BTreeMap<String, Option<Dir>>;
+
+/// Opens a target once.
+fn open<'d>(dirs: &'d mut Dirs, root: &str) -> Result<Option<&'d Dir>, Error> {
+    if !dirs.contains_key(root) {
+        let dir = Dir::open(root)?;
+        dirs.insert(root.to_owned(), dir);
+    }
+    Ok(dirs.get(root).and_then(Option::as_ref))
+}
+
+fn output_at<'r>(rendering: &'r Rendering, at: &LivePath) -> Option<&'r OutputFile> {
+    rendering.targets.iter().find(|it| it.path == at.root)?.files.get(&at.path)
+}
+
+/// Looks up the numbers of every owner and group that a rendering names.
+fn accounts_of(rendering: &Rendering) -> Result<Accounts, Error> {
+    let mut users = BTreeSet::new();
+    let mut groups = BTreeSet::new();
+    for target in &rendering.targets {
+        users.extend(target.owner.iter().chain(target.files.values().filter_map(|it| it.owner.as_ref())).cloned());
+        groups.extend(target.group.iter().chain(target.files.values().filter_map(|it| it.group.as_ref())).cloned());
+    }
+    Ok(accounts::resolve(&users, &groups)?)
+}

@@ -1,0 +1,150 @@
+//! Rollback by hand, retry, suspend and resume.
+
+use super::actions::Repertoire;
+use super::prepare::Ready;
+use super::revert::Reverted;
+use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, now_text};
+use crate::finding::{Code, Finding, Findings};
+use crate::host::transaction::Request;
+use crate::record::{Deployment, Phase, Trigger};
+use crate::state::Suspension;
+
+/// What to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RollbackTo {
+    /// What was live before.
+    Previous,
+    /// A deployment by its number.
+    Deployment(i64),
+    /// A commit, or the beginning of its id, that was live here.
+    Revision(String),
+}
+
+impl ConfigurationDeployer<'_> {
+    /// Goes back by hand: the same transaction, then the revert. Unless the revert is on the branch, the repository is
+    /// suspended, because the next pass would bring the same commit again.
+    pub fn rollback(&self, to: &RollbackTo, author: &str) -> Result<ConfigDeployment, Error> {
+        let mut notes: Vec<String> = self.recover()?.into_iter().collect();
+        let live = self.store.live(self.name())?.ok_or_else(nothing_before)?;
+        let good = self.good(to, &live)?;
+        let mut deployment = self.attempt(&good.revision, Trigger::Rollback, Some(&live));
+        let mut result = match self.prepare_back(&mut deployment, &good) {
+            Ok(ready) => self.carry_out(deployment, ready)?,
+            Err(error) => self.end_early(deployment, error)?,
+        };
+        if result.deployment.as_ref().is_some_and(|it| it.status == DeploymentStatus::Success) {
+            self.store.save(&Deployment { status: DeploymentStatus::RolledBack, ..live.clone() })?;
+            notes.push(self.stay_back(&live, &good, author)?);
+        }
+        self.deliver()?;
+        notes.append(&mut result.notes);
+        Ok(ConfigDeployment { notes, ..result })
+    }
+
+    /// Forgets the quarantine and makes a pass; what failed is tried again.
+    pub fn retry(&self) -> Result<ConfigDeployment, Error> {
+        self.store.release(self.name())?;
+        self.store.forget(self.name(), "held")?;
+        self.store.forget(self.name(), "revert")?;
+        self.sync(Trigger::Retry)
+    }
+
+    /// Stops deployments until someone resumes, or a moment (RFC 3339) has passed. Drift is still reported.
+    pub fn suspend(&self, reason: &str, until: Option<String>, author: &str) -> Result<(), Error> {
+        let order = Suspension { reason: reason.to_owned(), until, author: author.to_owned(), since: now_text() };
+        Ok(self.store.suspend(self.name(), &order)?)
+    }
+
+    /// Lifts a suspension; `false` when there was none.
+    pub fn resume(&self) -> Result<bool, Error> {
+        Ok(self.store.resume(self.name())?.is_some())
+    }
+
+    fn good(&self, to: &RollbackTo, live: &Deployment) -> Result<Deployment, Error> {
+        let past = self.store.deployments(Some(self.name()), 10_000)?;
+        let earlier = || past.iter().filter(|it| it.id < live.id && it.status.is_live());
+        let found = match to {
+            RollbackTo::Previous => earlier().find(|it| it.digest != live.digest),
+            RollbackTo::Deployment(id) => earlier().find(|it| it.id == *id),
+            RollbackTo::Revision(prefix) => earlier().find(|it| it.revision.as_str().starts_with(prefix.as_str())),
+        };
+        match (found, to) {
+            (Some(found), _) => Ok(found.clone()),
+            (None, RollbackTo::Previous) => Err(nothing_before()),
+            (None, to) => {
+                let what = match to {
+                    RollbackTo::Deployment(id) => format!("deployment {id}"),
+                    RollbackTo::Revision(revision) => format!("revision {revision}"),
+                    RollbackTo::Previous => String::new(),
+                };
+                let message = format!("{what} was not live here before deployment {}", live.id);
+                let hint = "headfast history lists what was";
+                Err(Error::new(Phase::Plan, Finding::error(Code::NOT_FOUND, message).hint(hint)))
+            }
+        }
+    }
+
+    /// Renders what was live, from the mirror alone. Signatures, quarantine, windows and the deletion guard were passed then.
+    fn prepare_back(&self, deployment: &mut Deployment, good: &Deployment) -> Result<Ready, Error> {
+        let mut findings = Findings::new();
+        let tree = self.mirror.borrow().tree(&good.revision)?;
+        let rendered = self.render(&good.revision, &tree, &mut findings)?;
+        deployment.digest = Some(rendered.rendering.digest.clone());
+        let (seen, plan) = self.plan(&rendered, &tree, true, &mut findings)?;
+        let repertoire = Repertoire::of(&rendered.rendering);
+        Ok(Ready { rendered, repertoire, tree, seen, plan, findings, edits_since: Some(good.id) })
+    }
+
+    /// Gives the files of a rollback the content that was really live, where it differed from what had been deployed.
+    pub(super) fn bring_edits_back(
+        &self,
+        request: &mut Request,
+        deployment: &Deployment,
+        ready: &Ready,
+    ) -> Result<(), Error> {
+        let (Some(since), Some(live)) = (ready.edits_since, deployment.previous) else { return Ok(()) };
+        // Newest first, so that of several copies of one file the oldest, which was live first after `since`, wins.
+        let kept = self.store.kept(Some(self.name()))?;
+        for file in kept.iter().filter(|it| it.deployment > since && it.deployment <= live) {
+            let copy = self.store.read_kept(&file.kept.id)?;
+            let bytes = match file.kept.encrypted {
+                true => {
+                    let plain = self.secrets.open(&copy).map_err(|finding| Error::new(Phase::Plan, finding))?;
+                    plain.expose().to_vec()
+                }
+                false => copy,
+            };
+            super::change::bring_back(request, file, bytes, &self.key, &ready.tree)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the next pass from bringing back what was rolled back. The suspension comes first, because the network may
+    /// take its time; it goes again when the revert is on the branch.
+    fn stay_back(&self, live: &Deployment, good: &Deployment, author: &str) -> Result<String, Error> {
+        let was_suspended = self.suspended()?.is_some();
+        if !was_suspended {
+            let reason = format!("rolled back from {} to {}", live.revision.short(), good.revision.short());
+            self.suspend(&reason, None, author)?;
+        }
+        let what = match self.revert(&live.revision, &good.revision) {
+            Ok(Reverted::Pushed) => {
+                if !was_suspended {
+                    self.resume()?;
+                }
+                return Ok(format!("{} is reverted on the branch", live.revision.short()));
+            }
+            Ok(Reverted::Proposed) => {
+                format!("a revert waits on {} to be merged", crate::rollback::branch_of(&live.revision))
+            }
+            Ok(Reverted::Not(reason)) => reason,
+            Err(error) => format!("no revert could be pushed: {error}"),
+        };
+        Ok(format!("{what}; deployments are suspended until `headfast resume`"))
+    }
+}
+
+pub(super) fn nothing_before() -> Error {
+    let message = "no earlier deployment was live here";
+    Error::new(Phase::Plan, Finding::error(Code::NOTHING_TO_ROLL_BACK, message).hint("headfast history lists them"))
+}

@@ -1,0 +1,308 @@
+//! Drift: any difference between what is live and the rendering that was last deployed.
+
+use crate::deploy::{ConfigDeployment, ConfigurationDeployer, Deployed, DeploymentRecord, Error};
+use crate::host::{self, DigestKey, Dir, scan};
+use crate::manifest::{DriftMode, Prune, path_globs};
+use crate::plan::{DiffLimits, LiveEntry, LiveKind, LivePath, Recorded, unified};
+use crate::render::RenderedTarget;
+use crate::report::DriftSummary;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a path differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DriftKind {
+    /// The content differs.
+    Modified,
+    /// Nothing is there.
+    Missing,
+    /// Something is there that the rendering does not have, in a target with `prune: all`.
+    Extra,
+    /// The permission bits differ.
+    Mode,
+    /// The owner or group differs.
+    Owner,
+    /// A link, folder or special file is where a file belongs, or the other way round.
+    Type,
+}
+
+impl DriftKind {
+    /// Returns the kind's name as the JSON has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DriftKind::Modified => "modified",
+            DriftKind::Missing => "missing",
+            DriftKind::Extra => "extra",
+            DriftKind::Mode => "mode",
+            DriftKind::Owner => "owner",
+            DriftKind::Type => "type",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftItem {
+    /// The target's name, or its directory when the manifest no longer has it.
+    pub target: String,
+    /// Where.
+    pub at: LivePath,
+    /// How it differs.
+    pub kind: DriftKind,
+    /// Whether the file holds something that was encrypted.
+    pub sensitive: bool,
+    /// The difference for a person: a unified diff from what was deployed to what is live, or a sentence.
+    pub diff: String,
+    /// What may be done about it here.
+    pub mode: DriftMode,
+}
+
+/// All differences of one repository on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftReport {
+    /// What is deployed.
+    pub deployment: DeploymentRecord,
+    /// The differences, by path.
+    pub items: Vec<DriftItem>,
+}
+
+impl DriftReport {
+    /// Returns the counts that statuses and metrics show.
+    pub fn summary(&self) -> DriftSummary {
+        let mut summary = DriftSummary::none(self.deployment.revision.clone(), &self.deployment.environment);
+        for item in &self.items {
+            *match item.kind {
+                DriftKind::Modified => &mut summary.modified,
+                DriftKind::Missing => &mut summary.missing,
+                DriftKind::Extra => &mut summary.extra,
+                DriftKind::Mode => &mut summary.mode,
+                DriftKind::Owner => &mut summary.owner,
+                DriftKind::Type => &mut summary.kind,
+            } += 1;
+        }
+        summary
+    }
+}
+
+/// Finds, reports and heals drift of one repository.
+pub struct ConfigurationMonitor<'a> {
+    deployer: &'a ConfigurationDeployer<'a>,
+    mode: DriftMode,
+}
+
+/// Looks once for what has changed since the last deployment; `None` when nothing is deployed.
+pub fn monitor_config_changes(deployer: &ConfigurationDeployer<'_>) -> Result<Option<DriftReport>, Error> {
+    ConfigurationMonitor::new(deployer).scan()
+}
+
+impl<'a> ConfigurationMonitor<'a> {
+    /// Returns a monitor that obeys the host's `drift.mode`.
+    pub fn new(deployer: &'a ConfigurationDeployer<'a>) -> Self {
+        ConfigurationMonitor { deployer, mode: deployer.drift_mode() }
+    }
+
+    /// Compares every path of the ledger with what is live; `None` when nothing is deployed.
+    ///
+    /// A file whose inode, size, modification and change time are those of its row is taken as unchanged without reading it.
+    pub fn scan(&self) -> Result<Option<DriftReport>, Error> {
+        let Some(deployed) = self.deployer.deployed()? else { return Ok(None) };
+        let ledger = self.deployer.store().ledger(self.deployer.name())?;
+        let key = DigestKey::new(self.deployer.store().host_key());
+        let mut dirs: BTreeMap<&str, Result<Option<Dir>, DriftKind>> = BTreeMap::new();
+        let mut items = Vec::new();
+        for (at, row) in &ledger {
+            if !dirs.contains_key(at.root.as_str()) {
+                let dir = match Dir::open(&at.root) {
+                    Err(host::Error::Symlink { .. } | host::Error::WrongType { .. }) => Err(DriftKind::Type),
+                    other => Ok(other?),
+                };
+                dirs.insert(&at.root, dir);
+            }
+            let root = dirs.get(at.root.as_str()).and_then(|it| it.as_ref().ok()?.as_ref());
+            let kind = match dirs.get(at.root.as_str()) {
+                Some(Err(kind)) => Some(*kind).filter(|_| row.kind != LiveKind::Directory),
+                _ => compare(root, at, row, &key)?,
+            };
+            let Some(kind) = kind else { continue };
+            items.extend(self.item(&deployed, at, row.sensitive, kind, root)?);
+        }
+        let known: BTreeSet<&LivePath> = ledger.keys().collect();
+        for target in deployed.targets().iter().filter(|it| it.prune == Prune::All) {
+            for at in extras(target, &known)? {
+                items.extend(self.item(&deployed, &at, false, DriftKind::Extra, None)?);
+            }
+        }
+        items.sort_by(|a, b| (&a.at, a.kind).cmp(&(&b.at, b.kind)));
+        Ok(Some(DriftReport { deployment: deployed.deployment, items }))
+    }
+
+    /// Scans, reports a change of the drift's state, and heals when the host and the manifest say so.
+    pub fn pass(&self) -> Result<Option<DriftReport>, Error> {
+        if self.mode == DriftMode::Off {
+            return Ok(None);
+        }
+        // Half a switch is not drift.
+        self.deployer.recover()?;
+        let Some(report) = self.scan()? else { return Ok(None) };
+        self.tell(&report.deployment, &report.summary())?;
+        let heal = report.items.iter().any(|it| it.mode == DriftMode::Heal);
+        let store = self.deployer.store();
+        let state = healing(&report, &DigestKey::new(store.host_key()));
+        let failed_before = store.recall(self.deployer.name(), "heal_failed")?.as_ref() == Some(&state);
+        if heal && !failed_before && self.deployer.suspended_for_control()?.is_none() {
+            let healed = self.heal(&report, DriftMode::Heal)?;
+            if healed.is_some_and(|it| it.verdict().is_some()) {
+                store.remember(self.deployer.name(), "heal_failed", &state)?;
+            }
+            return self.scan();
+        }
+        Ok(Some(report))
+    }
+
+    /// Puts back what was deployed wherever `least` or more may be done about the drift. What is replaced is kept.
+    pub fn heal(&self, report: &DriftReport, least: DriftMode) -> Result<Option<ConfigDeployment>, Error> {
+        let paths: Vec<LivePath> = report.items.iter().filter(|it| it.mode >= least).map(|it| it.at.clone()).collect();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let result = self.deployer.heal(&paths)?;
+        if let Some(after) = self.scan()? {
+            let healed = after.items.is_empty();
+            self.tell(&after.deployment, &DriftSummary { healed, ..after.summary() })?;
+        }
+        Ok(Some(result))
+    }
+
+    /// Posts the state of the drift when it is another than the last that was posted.
+    pub fn tell(&self, deployment: &DeploymentRecord, summary: &DriftSummary) -> Result<(), Error> {
+        let detail = DriftSummary { healed: false, ..summary.clone() };
+        let state = format!("{} {} {detail:?}", summary.count(), deployment.revision);
+        let store = self.deployer.store();
+        let last = store.drift_state(self.deployer.name())?;
+        // That nothing has drifted is only worth saying when something had.
+        let was_clean = last.as_deref().is_none_or(|it| drift_count(it) == 0);
+        if last.as_ref() != Some(&state) && !(was_clean && summary.count() == 0) {
+            self.deployer.report_drift(deployment, summary)?;
+            self.deployer.deliver()?;
+        }
+        Ok(store.set_drift_state(self.deployer.name(), Some(&state))?)
+    }
+
+    fn item(
+        &self,
+        deployed: &Deployed,
+        at: &LivePath,
+        sensitive: bool,
+        kind: DriftKind,
+        root: Option<&Dir>,
+    ) -> Result<Option<DriftItem>, Error> {
+        let target = deployed.targets().iter().find(|it| it.path == at.root);
+        let mode = target.and_then(|it| it.drift).map_or(self.mode, |it| it.min(self.mode));
+        if mode == DriftMode::Off && self.mode != DriftMode::Off {
+            return Ok(None);
+        }
+        let name = target.map_or(at.root.clone(), |it| it.name.clone());
+        let is_link = || {
+            let live = root.map(|it| scan::look(it, at.path.as_str())).transpose()?.flatten();
+            Ok::<bool, Error>(live.is_some_and(|it| it.kind != LiveKind::File))
+        };
+        let diff = match (kind, sensitive) {
+            (DriftKind::Modified, _) if is_link()? => self.metadata(at, root)?,
+            (DriftKind::Modified, true) => "content differs (secret)\n".to_owned(),
+            (DriftKind::Modified, false) => {
+                let new = root.map(|it| scan::read(it, at.path.as_str())).transpose()?.unwrap_or_default();
+                match deployed.content(at)? {
+                    Some(old) => unified(&shown(at), Some(&old), Some(&new), false, DiffLimits::default()),
+                    None => "content differs from what was deployed\n".to_owned(),
+                }
+            }
+            (DriftKind::Missing, _) => "it is missing\n".to_owned(),
+            (DriftKind::Extra, _) => "the rendering does not have it\n".to_owned(),
+            (DriftKind::Mode | DriftKind::Owner | DriftKind::Type, _) => self.metadata(at, root)?,
+        };
+        Ok(Some(DriftItem { target: name, at: at.clone(), kind, sensitive, diff, mode }))
+    }
+
+    fn metadata(&self, at: &LivePath, root: Option<&Dir>) -> Result<String, Error> {
+        let row = self.deployer.store().ledger(self.deployer.name())?.remove(at);
+        let live = root.map(|it| host::scan::look(it, at.path.as_str())).transpose()?.flatten();
+        let show = |mode: u32, uid: u32, gid: u32, kind: &LiveKind| {
+            let kind = match kind {
+                LiveKind::File => "file".to_owned(),
+                LiveKind::Link(text) => format!("link to {text}"),
+                LiveKind::Directory => "directory".to_owned(),
+                LiveKind::Other => "special file".to_owned(),
+            };
+            format!("{kind}, mode {mode:04o}, owner {uid}:{gid}")
+        };
+        let old = row.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
+        let new = live.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
+        Ok(format!("-{old}\n+{new}\n"))
+    }
+}
+
+/// Returns what tells one attempt to heal from another: healing that failed is tried again when the drift, or what is
+/// deployed, is another.
+fn healing(report: &DriftReport, key: &DigestKey) -> String {
+    let items = report.items.iter().map(|it| format!("{} {} {}", it.kind.as_str(), shown(&it.at), it.diff));
+    let text: String = items.collect();
+    format!("{} {}", report.deployment.id, key.of(text.as_bytes()).0)
+}
+
+/// Returns the number of differences in a drift state as it is remembered.
+pub(super) fn drift_count(state: &str) -> u64 {
+    state.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or_default()
+}
+
+fn shown(at: &LivePath) -> String {
+    format!("{}/{}", at.root, at.path)
+}
+
+/// Compares one path with its row.
+fn compare(root: Option<&Dir>, at: &LivePath, row: &Recorded, key: &DigestKey) -> Result<Option<DriftKind>, Error> {
+    let is_directory = row.kind == LiveKind::Directory;
+    // No rendering has folders of its own: one that is gone shows by the files that are gone with it.
+    let missing = Ok(Some(DriftKind::Missing).filter(|_| !is_directory));
+    let Some(root) = root else { return missing };
+    let path = at.path.as_str();
+    // A folder on the way that has become a link or a file hides what was deployed: the file itself is missing.
+    let found = match scan::look(root, path) {
+        Ok(found) => found,
+        Err(host::Error::Symlink { .. }) => return Ok(Some(DriftKind::Type)),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(live) = found else { return missing };
+    if is_directory && live.kind == LiveKind::Directory {
+        return Ok(None);
+    }
+    if std::mem::discriminant(&live.kind) != std::mem::discriminant(&row.kind) {
+        return Ok(Some(DriftKind::Type));
+    }
+    if live.kind != row.kind || content_differs(root, path, &live, row, key)? {
+        return Ok(Some(DriftKind::Modified));
+    }
+    if live.kind != LiveKind::File {
+        // Links have no mode, and their owner means nothing.
+        return Ok(None);
+    }
+    if live.mode != row.mode {
+        return Ok(Some(DriftKind::Mode));
+    }
+    Ok(((live.uid, live.gid) != (row.uid, row.gid)).then_some(DriftKind::Owner))
+}
+
+fn content_differs(root: &Dir, path: &str, live: &LiveEntry, row: &Recorded, key: &DigestKey) -> Result<bool, Error> {
+    if live.kind != LiveKind::File || live.stat == row.stat {
+        return Ok(false);
+    }
+    let read = scan::observe(root, path, key)?;
+    Ok(read.and_then(|it| it.digest).is_none_or(|it| it.0 != row.digest))
+}
+
+/// Returns what a target with `prune: all` holds beyond its rendering.
+fn extras(target: &RenderedTarget, known: &BTreeSet<&LivePath>) -> Result<Vec<LivePath>, Error> {
+    let Some(root) = Dir::open(&target.path)? else { return Ok(Vec::new()) };
+    let ignore = path_globs(target.ignore.iter().map(String::as_str)).ok();
+    let walk = scan::walk(&root, &|path| ignore.as_ref().is_some_and(|it| it.is_match(path)))?;
+    let at = |path| LivePath { root: target.path.clone(), path };
+    Ok(walk.entries.into_keys().map(at).filter(|it| !known.contains(it)).collect())
+}
