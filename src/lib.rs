@@ -39,6 +39,7 @@ pub mod observe;
 // The top.
 pub mod deploy;
 pub mod monitor;
+pub mod agent;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use deploy::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, deploy_configuration};

@@ -1,0 +1,265 @@
+//! The loop around the machine: timers, pushes, signals, systemd.
+
+use super::machine::{Effect, Event, Job, Machine, Moment, Pace};
+use super::worker::{self, Done};
+use crate::finding::Code;
+use crate::manifest::DriftMode;
+use crate::monitor::{ConfigWatcher, git_dir};
+use crate::observe::{self, Metrics};
+use crate::revision::RemoteUrl;
+use crate::schedule::Cron;
+use crate::settings::{Repository, Settings};
+use crate::state;
+use chrono::Utc;
+use sd_notify::NotifyState;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+/// How long a push is waited out, because git renames several files for one.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// How long one job may take before the watchdog is no longer fed, so that systemd restarts a daemon that hangs.
+const JOB_MAX: Duration = Duration::from_secs(3600);
+
+/// Why the daemon could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state cannot be used, or another agent has it.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// The listener cannot be opened.
+    #[error(transparent)]
+    Observe(#[from] observe::Error),
+    /// The operating system refused a thread, a timer or a signal handler.
+    #[error("cannot {what}: {source}")]
+    Os {
+        /// What was being done.
+        what: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The worker ended although nobody asked it to.
+    #[error("the worker thread ended unexpectedly")]
+    WorkerGone,
+}
+
+impl Error {
+    /// Returns the documented code.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::State(error) => error.code(),
+            Error::Observe(error) => error.code(),
+            Error::Os { .. } | Error::WorkerGone => Code::IO,
+        }
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT; a job that is running then is finished first.
+pub fn run(settings: Settings) -> Result<(), Error> {
+    let _lock = state::agent_lock(&settings.state_dir)?;
+    // Before systemd hears that the service is ready, and before anything else is tried.
+    tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(JOB_MAX.as_micros()).unwrap_or(u32::MAX))]);
+    worker::recover(&settings);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(os("start the runtime"))?;
+    runtime.block_on(serve(Arc::new(settings)))
+}
+
+async fn serve(settings: Arc<Settings>) -> Result<(), Error> {
+    let metrics = Arc::new(Metrics::new(settings.repositories.iter().map(|it| it.name.as_str())));
+    let listener = settings.listen.metrics.map(observe::bind).transpose()?;
+    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = listener.map(|it| {
+        let stopped = async {
+            stopped.await.ok();
+        };
+        tokio::spawn(observe::serve_metrics(it, Arc::clone(&metrics), stopped))
+    });
+    let (done_sender, done) = unbounded_channel();
+    let (jobs, thread) = worker::start(Arc::clone(&settings), metrics, done_sender).map_err(os("start the worker"))?;
+    let result = Loop::new(&settings, jobs, done)?.go().await;
+    drop(stopping);
+    if let Some(serving) = serving {
+        serving.await.ok();
+    }
+    // The loop has dropped its end of the channel, so the thread ends after the job that it has.
+    let joined = thread.join();
+    result.and_then(|()| joined.map_err(|_| Error::WorkerGone))
+}
+
+struct Loop<'a> {
+    settings: &'a Settings,
+    machine: Machine,
+    started: Instant,
+    jobs: mpsc::Sender<Job>,
+    done: UnboundedReceiver<Done>,
+    pushes: UnboundedReceiver<usize>,
+    scans: Vec<Option<(Cron, chrono::DateTime<Utc>)>>,
+    job_since: Option<Instant>,
+    _watchers: Vec<ConfigWatcher>,
+}
+
+impl<'a> Loop<'a> {
+    fn new(settings: &'a Settings, jobs: mpsc::Sender<Job>, done: UnboundedReceiver<Done>) -> Result<Self, Error> {
+        let (push_sender, pushes) = unbounded_channel();
+        let watchers = settings.repositories.iter().enumerate().filter_map(|(idx, it)| watch(idx, it, &push_sender));
+        let watchers = watchers.collect();
+        let pace =
+            |it: &Repository| Pace { name: it.name.clone(), poll: it.poll, scan: it.drift.mode != DriftMode::Off };
+        let now = Utc::now();
+        let scan = |it: &Repository| {
+            let cron = it.drift.scan.clone().filter(|_| it.drift.mode != DriftMode::Off)?;
+            let first = cron.next(now)?;
+            Some((cron, first))
+        };
+        Ok(Loop {
+            settings,
+            machine: Machine::new(settings.repositories.iter().map(pace).collect()),
+            started: Instant::now(),
+            jobs,
+            done,
+            pushes,
+            scans: settings.repositories.iter().map(scan).collect(),
+            job_since: None,
+            _watchers: watchers,
+        })
+    }
+
+    async fn go(mut self) -> Result<(), Error> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(os("listen for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(os("listen for SIGINT"))?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(os("listen for SIGHUP"))?;
+        let watchdog = sd_notify::watchdog_enabled().map(|it| it / 2);
+        let mut feed = tokio::time::interval(watchdog.unwrap_or(JOB_MAX));
+        tracing::info!(host = self.settings.host, "headfast {} starts", env!("CARGO_PKG_VERSION"));
+        tell(&[NotifyState::Ready]);
+        let mut event = Some(Event::Tick);
+        loop {
+            if let Some(event) = event.take()
+                && self.take(event)?
+            {
+                tell(&[NotifyState::Stopping]);
+                return Ok(());
+            }
+            let wake = self.wake_at();
+            event = tokio::select! {
+                _ = terminate.recv() => Some(self.stop()),
+                _ = interrupt.recv() => Some(self.stop()),
+                // Settings are read at start; a reload that changes nothing is better than an agent that dies of it.
+                _ = hangup.recv() => None,
+                Some(idx) = self.pushes.recv() => Some(self.pushed(idx).await),
+                done = self.done.recv() => Some(self.finished(done.ok_or(Error::WorkerGone)?)),
+                () = tokio::time::sleep_until(wake) => Some(self.due()),
+                _ = feed.tick() => {
+                    self.feed(watchdog.is_some());
+                    None
+                }
+            };
+        }
+    }
+
+    /// Hands an event to the machine and does what it says; returns whether the loop ends.
+    fn take(&mut self, event: Event) -> Result<bool, Error> {
+        for effect in self.machine.step(self.now(), event) {
+            match effect {
+                Effect::Start(job) => {
+                    self.job_since = Some(Instant::now());
+                    self.jobs.send(job).map_err(|_| Error::WorkerGone)?;
+                }
+                Effect::Exit => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    fn stop(&self) -> Event {
+        tell(&[NotifyState::Stopping, NotifyState::Status("finishing the last pass")]);
+        Event::Stop
+    }
+
+    fn finished(&mut self, done: Done) -> Event {
+        self.job_since = None;
+        tell(&[NotifyState::Status(&done.status)]);
+        Event::Finished { job: done.job, failed: done.failed }
+    }
+
+    /// Waits out the rest of a push, and takes what else it has brought for one.
+    async fn pushed(&mut self, idx: usize) -> Event {
+        tokio::time::sleep(SETTLE).await;
+        while let Ok(other) = self.pushes.try_recv() {
+            if other != idx {
+                // Another repository: its turn comes with the next event.
+                let _next = self.take(Event::Pushed(other));
+            }
+        }
+        Event::Pushed(idx)
+    }
+
+    fn wake_at(&self) -> Instant {
+        let poll = self.machine.wake_at().map(|it| self.started + it);
+        let scan = self.scans.iter().flatten().map(|it| it.1).min().map(|at| {
+            let left = (at - Utc::now()).to_std().unwrap_or_default();
+            // Looked at again at least once a minute, so that a clock that jumps delays a scan by no more than that.
+            Instant::now() + left.min(Duration::from_secs(60))
+        });
+        [poll, scan].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + JOB_MAX)
+    }
+
+    fn due(&mut self) -> Event {
+        let now = Utc::now();
+        for (idx, scan) in self.scans.iter_mut().enumerate() {
+            let Some((cron, at)) = scan else { continue };
+            if *at <= now {
+                match cron.next(now) {
+                    Some(next) => *at = next,
+                    None => *scan = None,
+                }
+                return Event::ScanDue(idx);
+            }
+        }
+        Event::Tick
+    }
+
+    /// Feeds the watchdog, unless a job has hung: then systemd restarts the daemon, and recovery goes on from there.
+    fn feed(&self, has_watchdog: bool) {
+        let hangs = self.job_since.is_some_and(|it| it.elapsed() > JOB_MAX);
+        if has_watchdog && !hangs {
+            tell(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// Watches the refs of a local repository. Where that fails the poll remains.
+fn watch(idx: usize, repository: &Repository, pushes: &UnboundedSender<usize>) -> Option<ConfigWatcher> {
+    let (RemoteUrl::Local(path) | RemoteUrl::File(path)) = &repository.url else { return None };
+    let pushes = pushes.clone();
+    let on_change = move || {
+        // The loop is gone when nobody listens: then there is nothing to tell.
+        pushes.send(idx).ok();
+    };
+    match ConfigWatcher::of_repository(&git_dir(std::path::Path::new(path)), on_change) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(repository = repository.name, "{error}; polling goes on");
+            None
+        }
+    }
+}
+
+/// Tells systemd, when it listens.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("systemd did not take a notification: {error}");
+    }
+}
+
+fn os(what: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Os { what, source }
+}
