@@ -40,6 +40,7 @@ pub mod observe;
 pub mod deploy;
 pub mod monitor;
 pub mod agent;
+pub mod cli;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use deploy::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, deploy_configuration};

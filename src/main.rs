@@ -1,3 +1,7 @@
-//! The `headfast` program; its verbs come with the `cli` room.
+//! The `headfast` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    headfast::cli::main()
+}

@@ -2,6 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed, in its helpers too")]
 
+mod agent;
+mod bad_input;
+mod checkout;
+mod crash;
+mod flow;
+mod host;
+mod kill_sweep;
+mod nginx;
+mod output;
+mod secret;
 mod servers;
 mod tidy;
 mod transports;

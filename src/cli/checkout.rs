@@ -1,0 +1,59 @@
+//! A checkout on this machine, for the verbs that need no host: its manifest, and renderings of its working tree.
+
+use super::exit::Failure;
+use crate::finding::{Code, Finding, Findings};
+use crate::git::WorkTree;
+use crate::manifest::{Facts, Manifest};
+use crate::pipeline::{self, Inputs, Rendered};
+use crate::render::Content;
+use crate::revision::Tree;
+use crate::secrets::SecretManager;
+use crate::settings::{AgeSources, Surroundings};
+use std::path::Path;
+
+/// What templates see as `revision`: a working tree is no commit yet.
+const NO_REVISION: &str = "0000000000000000000000000000000000000000";
+
+/// A config repository's working tree.
+pub struct Checkout {
+    tree: WorkTree,
+    secrets: SecretManager,
+}
+
+impl Checkout {
+    /// Opens a folder. The identities come from `SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE`, as sops has them.
+    pub fn open(dir: &Path) -> Result<Checkout, Failure> {
+        let tree = WorkTree::open(dir).map_err(|it| Failure::new(Finding::error(Code::NOT_FOUND, it.to_string())))?;
+        let identities = AgeSources::of_environment(&Surroundings::of_process()).read()?;
+        let secrets = SecretManager::new(&identities).map_err(Failure::new)?;
+        Ok(Checkout { tree, secrets })
+    }
+
+    /// Reads the manifest.
+    pub fn manifest(&self, findings: &mut Findings) -> Option<Manifest> {
+        pipeline::load_manifest(&self.tree, findings)
+    }
+
+    /// Renders the working tree for a host.
+    pub fn render(&self, facts: &Facts, findings: &mut Findings) -> Option<Rendered> {
+        let inputs = Inputs {
+            tree: &self.tree,
+            facts,
+            secrets: &self.secrets,
+            targets: None,
+            revision: &|_| NO_REVISION.to_owned(),
+        };
+        pipeline::render(&inputs, findings)
+    }
+
+    /// Returns the bytes of an output; a link's are its text.
+    pub fn content(&self, content: &Content) -> Result<Vec<u8>, Failure> {
+        match content {
+            Content::Blob { id, .. } => {
+                self.tree.blob(id).map_err(|it| Failure::new(Finding::error(Code::IO, it.to_string())))
+            }
+            Content::Bytes(bytes) => Ok(bytes.to_vec()),
+            Content::Link(text) => Ok(text.clone().into_bytes()),
+        }
+    }
+}

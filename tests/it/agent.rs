@@ -1,0 +1,194 @@
+//! The daemon: a push deploys at once, metrics answer, SIGTERM ends it well; and what is said to GitHub on the way.
+
+use crate::host::{AGENT, MANIFEST, TestHost};
+use crate::servers::https::{Https, NAME, TOKEN};
+use crate::servers::{free_port, is_left_out};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that should come at once.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running agent, which is killed when the test ends before it.
+struct Agent {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Agent {
+    fn start(host: &TestHost) -> Agent {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_headfast"))
+            .args(["agent", "--config"])
+            .arg(host.path("agent.yaml"))
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|it| ("PATH", it)))
+            .env("HOME", host.path(""))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, log) = channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Agent { child, log }
+    }
+
+    /// Waits for a line of the log that holds a text.
+    #[track_caller]
+    fn says(&self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self.log.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let found = line.contains(text);
+            seen.push(line);
+            if found {
+                return;
+            }
+        }
+        panic!("{text:?} is not in the log: {seen:#?}");
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn get(port: u16, path: &str) -> String {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(connection, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_push_to_a_local_repository_deploys_at_once() {
+    let host = TestHost::new();
+    let port = free_port();
+    let agent = AGENT.replace("    branch: main\n", "    branch: main\n    poll: 1h\n    drift: {mode: heal}\n");
+    host.agent(&format!("{agent}listen: {{metrics: '127.0.0.1:{port}'}}\n"));
+    host.commit(&[("headfast.yaml", MANIFEST), ("files/a", "one\n")]);
+
+    let agent = Agent::start(&host);
+    agent.says("success");
+    assert_eq!(host.live("a"), "one\n");
+
+    let commit = host.commit(&[("files/a", "two\n")]);
+    agent.says(&format!("success {}", &commit[..12]));
+    assert_eq!(host.live("a"), "two\n");
+
+    // A second agent is told who is there; other verbs have their turn between two passes.
+    host.run(&["agent"]).ends(75).says(&["E_LOCKED", "headfast agent"]);
+    host.run(&["status"]).ends(0).says(&["in sync"]);
+
+    let metrics = get(port, "/metrics");
+    assert!(metrics.contains("headfast_deployments_total{repository=\"site\",status=\"success\"} 2"), "{metrics}");
+    assert!(metrics.contains(&format!("revision=\"{commit}\"")), "{metrics}");
+    assert!(get(port, "/healthz").contains("200 OK"));
+
+    // A commit that is wrong is refused once, and the next good one is taken.
+    host.commit(&[("headfast.yaml", "version: 1\nenvironments: {}\n")]);
+    agent.says("refused");
+    assert_eq!(host.live("a"), "two\n");
+    host.commit(&[("headfast.yaml", MANIFEST), ("files/a", "three\n")]);
+    agent.says("success");
+    assert_eq!(host.live("a"), "three\n");
+
+    assert_eq!(agent.stop(), Some(0));
+}
+
+/// A forge that takes every status and hands on what it was told.
+fn forge() -> (String, Receiver<(String, serde_json::Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, told) = channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut reader = BufReader::new(connection.unwrap());
+            let (mut path, mut length, mut line) = (String::new(), 0, String::new());
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                if let Some(rest) = line.strip_prefix("POST ") {
+                    path = rest.split(' ').next().unwrap_or_default().to_owned();
+                }
+                if let Some(it) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = it.trim().parse().unwrap_or(0);
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let answer = "HTTP/1.1 201 Created\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            reader.get_mut().write_all(answer.as_bytes()).unwrap();
+            if sender.send((path, serde_json::from_slice(&body).unwrap())).is_err() {
+                return;
+            }
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn github_hears_of_each_transition_once_and_of_drift() {
+    if is_left_out(NAME) {
+        return;
+    }
+    let host = TestHost::new();
+    let server = Https::start(&host.path(""), "");
+    fs::create_dir(host.path("ops")).unwrap();
+    std::os::unix::fs::symlink("../remote.git", host.path("ops/config.git")).unwrap();
+    let (api, told) = forge();
+    let token = host.path("token");
+    fs::write(&token, "s3cr3t\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let auth =
+        format!("{{token_file: {}, ca_file: {}}}", server.token(TOKEN).display(), server.file("ca.pem").display());
+    let github = format!("[{{provider: github, token_file: {}, api_url: '{api}'}}]", token.display());
+    let agent = AGENT
+        .replace("@DIR@/remote.git", &server.url("ops/config.git"))
+        .replace("    branch: main\n", &format!("    branch: main\n    auth: {auth}\n    status: {github}\n"));
+    host.agent(&agent);
+
+    let probe = "    probe: [{command: [/bin/sh, -c, '! grep -q bad @LIVE@/a'], within: 1s, settle: 0s}]\n";
+    let good = host.commit(&[("headfast.yaml", &format!("{MANIFEST}{probe}")), ("files/a", "good\n")]);
+    host.run(&["sync"]).ends(0);
+    host.run(&["sync"]).ends(0);
+    fs::write(host.path("live/a"), "edited\n").unwrap();
+    host.run(&["drift"]).ends(5);
+    host.run(&["drift"]).ends(5);
+    host.run(&["drift", "--heal"]).ends(0);
+    let bad = host.commit(&[("files/a", "bad\n")]);
+    host.run(&["sync"]).ends(6);
+
+    let said: Vec<(String, String, String, String)> = told
+        .try_iter()
+        .map(|(path, body)| {
+            let text = |name: &str| body[name].as_str().unwrap().to_owned();
+            let commit = path.strip_prefix("/repos/ops/config/statuses/").unwrap().to_owned();
+            (commit, text("context"), text("state"), text("description"))
+        })
+        .collect();
+    let of = |commit: &str, context: &str| -> Vec<&str> {
+        said.iter().filter(|it| it.0 == commit && it.1 == context).map(|it| it.2.as_str()).collect()
+    };
+    let (deployment, drift) = ("headfast/production/web-1", "headfast/production/web-1/drift");
+    assert_eq!(of(&good, deployment)[..2], ["pending", "success"], "{said:#?}");
+    assert_eq!(of(&good, drift), ["failure", "success"], "{said:#?}");
+    assert_eq!(of(&bad, deployment), ["pending", "failure"], "{said:#?}");
+    assert!(said.iter().any(|it| it.3.starts_with("drift: 1 file modified")), "{said:#?}");
+    assert!(said.iter().any(|it| it.3.starts_with("rolled back")), "{said:#?}");
+}
