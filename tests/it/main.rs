@@ -6,6 +6,8 @@ mod agent;
 mod bad_input;
 mod checkout;
 mod crash;
+mod error_reference;
+mod examples;
 mod flow;
 mod host;
 mod kill_sweep;
