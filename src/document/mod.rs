@@ -11,6 +11,7 @@ mod toml;
 mod yaml;
 
 pub use emit::emit;
+pub(crate) use scalar::is_fraction;
 
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;

@@ -88,7 +88,7 @@ pub(super) fn resolve(text: &str, zeros_as_text: bool) -> Resolved {
 }
 
 /// Matches `(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`.
-fn is_fraction(text: &str) -> bool {
+pub(crate) fn is_fraction(text: &str) -> bool {
     let is_digits = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),

@@ -1,6 +1,6 @@
 //! Numbers as Go reads and writes them.
 
-use crate::document::Value;
+use crate::document::{Value, is_fraction};
 
 /// Writes a double the way SOPS does before it encrypts it: the shortest digits that read back, never an exponent.
 pub(super) fn plain(value: f64) -> String {
@@ -65,18 +65,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
 
 /// Matches `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, YAML's form of a double.
 pub(super) fn is_yaml_float(text: &str) -> bool {
-    let is_digits = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
-    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
-        None => (text, None),
-    };
-    let mantissa_fits = match mantissa.split_once('.') {
-        Some(("", fraction)) => is_digits(fraction),
-        Some((whole, fraction)) => is_digits(whole) && (fraction.is_empty() || is_digits(fraction)),
-        None => is_digits(mantissa),
-    };
-    mantissa_fits && exponent.is_none_or(is_digits)
+    is_fraction(text.strip_prefix(['-', '+']).unwrap_or(text))
 }
 
 #[cfg(test)]
