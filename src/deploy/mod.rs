@@ -190,7 +190,7 @@ impl<'a> ConfigurationDeployer<'a> {
         match self.prepare(&mut deployment, live.as_ref()) {
             // Its failing was recorded and reported when it happened; saying it again would hide why.
             Err(error) if error.is_quarantined() => {
-                self.store.remember(self.name(), "held", tip.as_str())?;
+                self.hold(tip)?;
                 let (revision, findings) = (deployment.revision, error.findings);
                 Ok(ConfigDeployment { revision, deployment: None, findings, notes: Vec::new() })
             }
@@ -199,6 +199,17 @@ impl<'a> ConfigurationDeployer<'a> {
             Ok(Prepared::Unchanged { findings, repertoire }) => self.advance(deployment, findings, &repertoire, &facts),
             Ok(Prepared::Ready(ready)) => self.carry_out(deployment, *ready),
         }
+    }
+
+    /// Remembers that a commit is held by a quarantine. One that renders to what failed before, without being the commit that
+    /// failed, has failed with it: the branch would stay bad for ever, so a revert is due, once.
+    fn hold(&self, tip: &ObjectId) -> Result<(), Error> {
+        let is_new = self.store.recall(self.name(), "held")?.as_deref() != Some(tip.as_str());
+        let failed_itself = self.store.quarantined(self.name())?.iter().any(|it| it.revision == *tip);
+        if is_new && !failed_itself {
+            self.store.remember(self.name(), "revert", tip.as_str())?;
+        }
+        Ok(self.store.remember(self.name(), "held", tip.as_str())?)
     }
 
     /// Returns the record of an attempt that begins now; it is not in the store yet.

@@ -144,3 +144,28 @@ fn a_rollback_by_hand_suspends_unless_its_revert_is_on_the_branch() {
     assert_eq!((status(&result), host.read("a")), (Some(DeploymentStatus::Success), "A".into()));
     assert!(host.with(|it| it.store().suspension("site")).unwrap().is_some());
 }
+
+#[test]
+fn a_commit_that_renders_to_what_failed_is_reverted_with_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let (world, _) = deployed(PROBE, &[("a", "A")]);
+    let host = world.host("one", "    rollback: {push: direct}\n");
+    let good = world.remote(&["rev-parse", "main"]);
+    world.commit("bad", &[("a", "bad")]);
+    let hook = world.root.join("remote.git/hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::RolledBack));
+    std::fs::remove_file(&hook).unwrap();
+    // Before the revert could be pushed, someone changes what no host renders.
+    world.write("README.md", "words");
+    let words = world.commit("words", &[]);
+    let held = host.sync();
+    assert_eq!(codes(&held), ["E_QUARANTINED"]);
+    assert_eq!(world.remote(&["rev-parse", "main^"]), words, "{:?}", held.notes);
+    assert_eq!(world.remote(&["rev-parse", "main^{tree}"]), world.remote(&["rev-parse", &format!("{good}^{{tree}}")]));
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Unchanged));
+    assert_eq!(status(&host.sync()), None);
+    assert_eq!(world.remote(&["rev-list", "--count", "main"]), "4");
+}
