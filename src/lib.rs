@@ -48,4 +48,4 @@ pub use manifest::EnvironmentType;
 pub use migrate::ConfigurationMigrator;
 pub use monitor::{ConfigAudit, ConfigWatcher, ConfigurationMonitor, monitor_config_changes};
 pub use pipeline::load_configuration;
-pub use secrets::SecretManager;
+pub use secrets::{SecretManager, encrypt_configuration, manage_secrets};

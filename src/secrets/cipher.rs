@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 /// The key that encrypts the values of one file.
 pub(super) type DataKey = Zeroizing<[u8; 32]>;
 
+/// Fills bytes that nobody can guess.
+pub(super) type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
+
 /// What SOPS takes for an encrypted value; it does not look at what follows the bracket.
 static FORM: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^ENC\[AES256_GCM,data:(.+),iv:(.+),tag:(.+),type:(.+)\]").expect("a constant expression that compiles")
@@ -66,6 +69,18 @@ pub(super) fn open(text: &str, key: &DataKey, path: &str) -> Result<Opened, Faul
     typed(plain, &parts[4])
 }
 
+/// Encrypts one value of a type that [`open`] knows.
+pub(super) fn seal(plain: &[u8], kind: &str, key: &DataKey, path: &str, random: Random<'_>) -> String {
+    let mut iv = [0; 32];
+    random(&mut iv);
+    let payload = Payload { msg: plain, aad: path.as_bytes() };
+    let sealed = AesGcm::<Aes256, U32>::new(key.deref().into()).encrypt(&Nonce::<U32>::from(iv), payload);
+    let sealed = sealed.expect("a value is shorter than the 64 GiB that AES-GCM takes");
+    let (data, tag) = sealed.split_at(plain.len());
+    let [data, iv, tag] = [data, &iv, tag].map(|it| BASE64.encode(it));
+    format!("ENC[AES256_GCM,data:{data},iv:{iv},tag:{tag},type:{kind}]")
+}
+
 /// Decrypts with the length of nonce that the value has: SOPS writes 32 bytes, others have written 12 and 16.
 fn decrypt(key: &DataKey, iv: &[u8], sealed: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let payload = Payload { msg: sealed, aad };
@@ -107,19 +122,10 @@ fn typed(plain: Zeroizing<Vec<u8>>, kind: &str) -> Result<Opened, Fault> {
 mod tests {
     use super::*;
 
-    fn seal(plain: &[u8], path: &str, kind: &str) -> (String, DataKey) {
-        let key = DataKey::new([7; 32]);
-        let nonce = nonce::<U32>(&[9; 32]).unwrap();
-        let payload = Payload { msg: plain, aad: path.as_bytes() };
-        let sealed = AesGcm::<Aes256, U32>::new(key.deref().into()).encrypt(&nonce, payload).unwrap();
-        let (data, tag) = sealed.split_at(plain.len());
-        let [data, iv, tag] = [data, [9; 32].as_slice(), tag].map(|it| BASE64.encode(it));
-        (format!("ENC[AES256_GCM,data:{data},iv:{iv},tag:{tag},type:{kind}]"), key)
-    }
-
     #[track_caller]
     fn check(plain: &str, kind: &str, expected: Result<Opened, Fault>) {
-        let (text, key) = seal(plain.as_bytes(), "a:", kind);
+        let key = DataKey::new([7; 32]);
+        let text = seal(plain.as_bytes(), kind, &key, "a:", &mut |it| it.fill(9));
         assert_eq!(open(&text, &key, "a:"), expected);
         assert_eq!(open(&text, &key, "b:"), Err(Fault::Altered));
     }

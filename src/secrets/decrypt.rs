@@ -19,11 +19,22 @@ pub(super) struct Decrypted {
     pub key: DataKey,
     /// Whether the MAC covers the encrypted values only.
     pub has_partial_mac: bool,
+    /// Whether the MAC takes the numbers of a JSON file as doubles.
+    pub has_double_mac: bool,
     pub metadata: Metadata,
 }
 
 /// Reads and decrypts a file.
 pub(super) fn decrypt(source: &Source<'_>, store: Store, identities: &[Identity]) -> Result<Decrypted, Finding> {
+    decrypt_with(source, store, &|metadata| identity::data_key(metadata, identities))
+}
+
+/// Reads and decrypts a file with a key that is found in its metadata, or known already.
+pub(super) fn decrypt_with(
+    source: &Source<'_>,
+    store: Store,
+    data_key: &dyn Fn(&Metadata) -> Result<DataKey, Finding>,
+) -> Result<Decrypted, Finding> {
     let mut text = read::read(source, store)?;
     let block = text.documents.first().and_then(|it| it.get("sops"));
     let block = block.filter(|it| !matches!(it.data, Data::Scalar(Scalar::Null)));
@@ -38,13 +49,13 @@ pub(super) fn decrypt(source: &Source<'_>, store: Store, identities: &[Identity]
         remarks::attach(&mut text.documents, &text.remarks, source);
     }
     let blocks = text.documents.iter_mut().map(take_block).collect();
-    let key = identity::data_key(&metadata, identities)?;
+    let key = data_key(&metadata)?;
     let mut walk = Walk { rule: &metadata.rule, key: &key, path: Vec::new(), comments: Vec::new() };
     for document in &mut text.documents {
         walk.item(document, false)?;
     }
-    verify(&metadata, &key, &text.documents, store)?;
-    Ok(Decrypted { text, blocks, key, has_partial_mac: metadata.mac_only_encrypted, metadata })
+    let has_double_mac = verify(&metadata, &key, &text.documents, store)?;
+    Ok(Decrypted { text, blocks, key, has_partial_mac: metadata.mac_only_encrypted, has_double_mac, metadata })
 }
 
 fn take_block(document: &mut Item) -> Option<(usize, Field)> {
@@ -110,7 +121,8 @@ pub(super) fn bound_path(path: &[String]) -> String {
     format!("{}:", path.join(":"))
 }
 
-fn verify(metadata: &Metadata, key: &DataKey, documents: &[Item], store: Store) -> Result<(), Finding> {
+/// Checks the MAC; returns whether it takes all numbers as doubles.
+fn verify(metadata: &Metadata, key: &DataKey, documents: &[Item], store: Store) -> Result<bool, Finding> {
     let refusal = |message: &str| {
         Finding::error(Code::SOPS_MAC, message)
             .at(&metadata.place)
@@ -125,13 +137,17 @@ fn verify(metadata: &Metadata, key: &DataKey, documents: &[Item], store: Store) 
     let is_json = matches!(store, Store::Json | Store::Binary);
     let matches = |doubles: bool| mac(documents, metadata.mac_only_encrypted, doubles) == expected;
     // Up to SOPS 3.12 all numbers of a JSON file are doubles, in the MAC as well.
-    if matches(false) || is_json && matches(true) {
-        return Ok(());
+    if matches(false) {
+        return Ok(false);
+    }
+    if is_json && matches(true) {
+        return Ok(true);
     }
     Err(refusal("the file was altered: its values do not match its MAC"))
 }
 
-fn mac(documents: &[Item], only_encrypted: bool, doubles: bool) -> String {
+/// Returns the MAC of values that are decrypted: a hash of their bytes, as text.
+pub(super) fn mac(documents: &[Item], only_encrypted: bool, doubles: bool) -> String {
     let mut hash = Sha512::new();
     if only_encrypted {
         hash.update(Sha256::digest(b"sops"));

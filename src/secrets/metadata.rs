@@ -9,7 +9,7 @@ use crate::place::Place;
 /// The longest age file that can hold a data key; SSH and post-quantum recipients need a few thousand bytes.
 const MAX_ENC_BYTES: usize = 16 << 10;
 /// The most recipients that one file may have.
-const MAX_RECIPIENTS: usize = 1000;
+pub(super) const MAX_RECIPIENTS: usize = 1000;
 /// The lists of keys that only other services open.
 const PROVIDERS: [&str; 5] = ["kms", "gcp_kms", "azure_kv", "hc_vault", "pgp"];
 
@@ -110,12 +110,12 @@ fn rule(block: &Item) -> Result<Rule, Finding> {
             continue;
         }
         let rule = Rule::new(name, &text)
-            .ok_or_else(|| malformed(block, &format!("`sops.{name}` is not a valid regular expression")))?;
+            .map_err(|_| malformed(block, &format!("`sops.{name}` is not a valid regular expression")))?;
         if found.replace(rule).is_some() {
             return Err(malformed(block, "the `sops` block has more than one rule about what is encrypted"));
         }
     }
-    Ok(found.unwrap_or_else(|| Rule::UnencryptedSuffix("_unencrypted".into())))
+    Ok(found.unwrap_or_default())
 }
 
 /// Returns the groups of keys; lists beside `key_groups` are one group and win.

@@ -4,6 +4,9 @@
 //! the format leaves open (names of unencrypted keys, comments, the age of a file, who encrypted it) is for signed
 //! commits to close: see `trust`.
 //!
+//! A plain document is encrypted, and a value of an encrypted one changed, in place: the bytes of everything else stay,
+//! and the result is decrypted again before it is returned.
+//!
 //! `age` is used without its `ssh` feature: that brings the `rsa` crate, whose advisory RUSTSEC-2023-0071 has no fixed
 //! version; and without `plugin`, because nothing here may start a process.
 
@@ -25,8 +28,18 @@ mod remarks;
 mod text;
 mod write;
 mod layer;
+mod edit;
+mod recipient;
+mod survey;
+mod block;
+mod encrypt;
+mod manage;
 #[cfg(test)]
 mod tests;
+
+pub use encrypt::encrypt_configuration;
+pub use manage::{SecretChange, manage_secrets};
+pub use rules::Rule;
 
 use crate::document::{Format, Node, Value};
 use crate::finding::{Code, Finding, Findings};

@@ -1,20 +1,39 @@
 //! Which values of a file are encrypted.
 
+use crate::finding::{Code, Finding};
 use regex::{Regex, RegexBuilder};
 use std::fmt::Write;
 
-/// The rule of a file.
-pub(super) enum Rule {
-    UnencryptedSuffix(String),
-    EncryptedSuffix(String),
-    UnencryptedRegex(Regex),
-    EncryptedRegex(Regex),
-    UnencryptedComment(Regex),
-    EncryptedComment(Regex),
+/// The rule of a file: which of its values are encrypted.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    kind: Kind,
+    /// The suffix or the expression, as SOPS writes it.
+    text: String,
+    /// What an expression means; suffixes have none.
+    regex: Option<Regex>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    UnencryptedSuffix,
+    EncryptedSuffix,
+    UnencryptedRegex,
+    EncryptedRegex,
+    UnencryptedComment,
+    EncryptedComment,
+}
+
+impl Default for Rule {
+    /// Returns the rule that SOPS has when it is told none: all values, but those below a key that ends in
+    /// `_unencrypted`.
+    fn default() -> Self {
+        Rule { kind: Kind::UnencryptedSuffix, text: "_unencrypted".into(), regex: None }
+    }
 }
 
 impl Rule {
-    /// The keys that name a rule in a file's metadata.
+    /// The names of the kinds of rules, as they stand in the metadata of a file.
     pub const NAMES: [&str; 6] = [
         "unencrypted_suffix",
         "encrypted_suffix",
@@ -24,32 +43,60 @@ impl Rule {
         "encrypted_comment_regex",
     ];
 
-    /// Makes the rule that `name` stands for; `None` when its expression is not valid.
-    pub fn new(name: &str, text: &str) -> Option<Rule> {
-        Some(match name {
-            "encrypted_suffix" => Rule::EncryptedSuffix(text.to_owned()),
-            "unencrypted_regex" => Rule::UnencryptedRegex(compile(text)?),
-            "encrypted_regex" => Rule::EncryptedRegex(compile(text)?),
-            "unencrypted_comment_regex" => Rule::UnencryptedComment(compile(text)?),
-            "encrypted_comment_regex" => Rule::EncryptedComment(compile(text)?),
-            _ => Rule::UnencryptedSuffix(text.to_owned()),
-        })
+    const KINDS: [Kind; 6] = [
+        Kind::UnencryptedSuffix,
+        Kind::EncryptedSuffix,
+        Kind::UnencryptedRegex,
+        Kind::EncryptedRegex,
+        Kind::UnencryptedComment,
+        Kind::EncryptedComment,
+    ];
+
+    /// Makes the rule that one of [`Rule::NAMES`] stands for, with its suffix or expression.
+    ///
+    /// An expression that is not valid is refused: for SOPS it matches nothing, and secrets would stay readable.
+    pub fn new(name: &str, text: &str) -> Result<Rule, Finding> {
+        let Some(idx) = Rule::NAMES.iter().position(|it| *it == name) else {
+            return Err(Finding::error(Code::VALUE, format!("`{name}` is not a rule of SOPS"))
+                .hint(format!("the rules are {}", Rule::NAMES.join(", "))));
+        };
+        let kind = Rule::KINDS[idx];
+        if text.is_empty() {
+            return Err(Finding::error(Code::VALUE, format!("the rule `{name}` is empty")));
+        }
+        let is_suffix = matches!(kind, Kind::UnencryptedSuffix | Kind::EncryptedSuffix);
+        let refusal = || Finding::error(Code::PATTERN, format!("`{name}` is not a valid regular expression"));
+        let regex = if is_suffix { None } else { Some(compile(text).ok_or_else(refusal)?) };
+        Ok(Rule { kind, text: text.to_owned(), regex })
+    }
+
+    /// Returns the rule's name in the metadata of a file.
+    pub fn name(&self) -> &'static str {
+        let idx = Rule::KINDS.iter().position(|it| *it == self.kind).unwrap_or(0);
+        Rule::NAMES[idx]
+    }
+
+    /// Returns the suffix or the expression.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns whether comments decide.
-    pub fn reads_comments(&self) -> bool {
-        matches!(self, Rule::UnencryptedComment(_) | Rule::EncryptedComment(_))
+    pub(super) fn reads_comments(&self) -> bool {
+        matches!(self.kind, Kind::UnencryptedComment | Kind::EncryptedComment)
     }
 
     /// Returns whether a value is encrypted: its keys from the root, and the comments before it and before those keys.
-    pub fn selects(&self, path: &[String], comments: &[String]) -> bool {
-        match self {
-            Rule::UnencryptedSuffix(suffix) => !path.iter().any(|it| it.ends_with(suffix)),
-            Rule::EncryptedSuffix(suffix) => path.iter().any(|it| it.ends_with(suffix)),
-            Rule::UnencryptedRegex(regex) => !path.iter().any(|it| regex.is_match(it)),
-            Rule::EncryptedRegex(regex) => path.iter().any(|it| regex.is_match(it)),
-            Rule::UnencryptedComment(regex) => !comments.iter().any(|it| regex.is_match(it)),
-            Rule::EncryptedComment(regex) => comments.iter().any(|it| regex.is_match(it)),
+    pub(super) fn selects(&self, path: &[String], comments: &[String]) -> bool {
+        let ends = |it: &String| it.ends_with(&self.text);
+        let matches = |it: &String| self.regex.as_ref().is_some_and(|regex| regex.is_match(it));
+        match self.kind {
+            Kind::UnencryptedSuffix => !path.iter().any(ends),
+            Kind::EncryptedSuffix => path.iter().any(ends),
+            Kind::UnencryptedRegex => !path.iter().any(matches),
+            Kind::EncryptedRegex => path.iter().any(matches),
+            Kind::UnencryptedComment => !comments.iter().any(matches),
+            Kind::EncryptedComment => comments.iter().any(matches),
         }
     }
 }
@@ -166,16 +213,29 @@ mod tests {
     #[test]
     fn an_invalid_expression_is_no_rule() {
         for text in ["(", "[", "a{99999}", r"\Z", "(?=a)"] {
-            assert!(Rule::new("encrypted_regex", text).is_none(), "{text}");
+            let refusal = Rule::new("encrypted_regex", text).expect_err(text);
+            assert_eq!(refusal.code, Code::PATTERN);
         }
+        assert_eq!(Rule::new("encrypted_regexp", "a").map_err(|it| it.code).err(), Some(Code::VALUE));
+        assert_eq!(Rule::new("encrypted_suffix", "").map_err(|it| it.code).err(), Some(Code::VALUE));
+    }
+
+    #[test]
+    fn a_rule_says_what_it_was_made_of() {
+        for name in Rule::NAMES {
+            let rule = Rule::new(name, r"^\d").expect("valid");
+            assert_eq!((rule.name(), rule.text()), (name, r"^\d"));
+        }
+        assert_eq!((Rule::default().name(), Rule::default().text()), ("unencrypted_suffix", "_unencrypted"));
     }
 
     #[test]
     fn any_key_on_the_way_decides() {
         let path = ["a_unencrypted".to_owned(), "b".to_owned()];
-        assert!(!Rule::UnencryptedSuffix("_unencrypted".into()).selects(&path, &[]));
-        assert!(Rule::EncryptedSuffix("_unencrypted".into()).selects(&path, &[]));
-        assert!(Rule::new("encrypted_regex", "^b$").is_some_and(|it| it.selects(&path, &[])));
-        assert!(!Rule::new("encrypted_comment_regex", "x").is_some_and(|it| it.selects(&path, &[])));
+        let selects = |name: &str, text: &str| Rule::new(name, text).expect("valid").selects(&path, &[]);
+        assert!(!Rule::default().selects(&path, &[]));
+        assert!(selects("encrypted_suffix", "_unencrypted"));
+        assert!(selects("encrypted_regex", "^b$"));
+        assert!(!selects("encrypted_comment_regex", "x"));
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 mod hostile;
 mod made;
+mod written;
 
 const KEYS: [&str; 3] = [
     include_str!("../../tests/fixtures/sops/keys/k1.txt"),

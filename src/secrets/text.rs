@@ -3,6 +3,7 @@
 
 use super::cipher::{self, Opened};
 use super::decrypt::{Decrypted, bound_path};
+use super::edit::{self, Edit};
 use super::read::{self, Source, Store};
 use super::remarks::{self, dash};
 use super::tree::{Data, Field, Item, Scalar};
@@ -26,7 +27,7 @@ pub(super) fn write(decrypted: &Decrypted, source: &Source<'_>, store: Store) ->
     }
     edits.edits.extend(decrypted.text.metadata.iter().map(|it| (it.clone(), String::new())));
     edits.comments(decrypted);
-    let text = edits.apply();
+    let text = edit::apply(source.text, edits.edits);
     check(&text, decrypted, source, store)?;
     Ok(text.into_bytes())
 }
@@ -45,7 +46,7 @@ fn binary(decrypted: &Decrypted, source: &Source<'_>) -> Result<Vec<u8>, Finding
 struct Edits<'a> {
     source: &'a Source<'a>,
     store: Store,
-    edits: Vec<(Range<usize>, String)>,
+    edits: Vec<Edit>,
 }
 
 impl Edits<'_> {
@@ -100,21 +101,7 @@ impl Edits<'_> {
 
     /// Removes elements of a flow collection, each with a comma.
     fn cut(&mut self, spans: &[Range<usize>], is_removed: &[bool]) {
-        let mut idx = 0;
-        while idx < spans.len() {
-            if !is_removed[idx] {
-                idx += 1;
-                continue;
-            }
-            let end = (idx..spans.len()).find(|it| !is_removed[*it]).unwrap_or(spans.len());
-            let range = match (spans.get(end), idx.checked_sub(1)) {
-                (Some(next), _) => spans[idx].start..next.start,
-                (None, Some(previous)) => spans[previous].end..spans[end - 1].end,
-                (None, None) => spans[idx].start..spans[end - 1].end,
-            };
-            self.edits.push((range, String::new()));
-            idx = end;
-        }
+        self.edits.extend(edit::cut(spans, is_removed).into_iter().map(|it| (it, String::new())));
     }
 
     fn remove_block(&mut self, document: &Item, others: &[Field], idx: usize, block: &Field) {
@@ -157,21 +144,6 @@ impl Edits<'_> {
             }
         }
     }
-
-    fn apply(mut self) -> String {
-        self.edits.sort_by_key(|(range, _)| range.start);
-        let mut text = String::with_capacity(self.source.text.len());
-        let mut done = 0;
-        for (range, new) in &self.edits {
-            if range.start >= done {
-                text.push_str(&self.source.text[done..range.start]);
-                text.push_str(new);
-            }
-            done = done.max(range.end);
-        }
-        text.push_str(&self.source.text[done..]);
-        text
-    }
 }
 
 fn one_line(comment: &str) -> String {
@@ -179,7 +151,7 @@ fn one_line(comment: &str) -> String {
 }
 
 /// Returns the last byte of a value that is written.
-fn last_byte(item: &Item) -> usize {
+pub(super) fn last_byte(item: &Item) -> usize {
     match &item.data {
         Data::Map(fields) if !item.in_flow => {
             fields.iter().map(|it| last_byte(&it.item)).max().unwrap_or(item.span.start)
@@ -206,14 +178,17 @@ fn check(text: &str, decrypted: &Decrypted, source: &Source<'_>, store: Store) -
     if is_same { Ok(()) } else { Err(refusal()) }
 }
 
-fn same(a: &Item, b: &Item, has_types: bool) -> bool {
+/// Returns whether two trees hold the same values; comments among the elements of a list are none.
+pub(super) fn same(a: &Item, b: &Item, has_types: bool) -> bool {
     match (&a.data, &b.data) {
         (Data::Map(a), Data::Map(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.key == b.key && same(&a.item, &b.item, has_types))
         }
         (Data::List(a), Data::List(b)) => {
-            let mut values = b.iter().filter(|it| !matches!(it.data, Data::Comment(_)));
-            a.iter().all(|a| values.next().is_some_and(|b| same(a, b, has_types))) && values.next().is_none()
+            let is_value = |it: &&Item| !matches!(it.data, Data::Comment(_));
+            let mut values = b.iter().filter(is_value);
+            a.iter().filter(is_value).all(|a| values.next().is_some_and(|b| same(a, b, has_types)))
+                && values.next().is_none()
         }
         (Data::Scalar(a), Data::Scalar(b)) => {
             let is_equal = [false, true].iter().any(|doubles| a.mac_bytes(*doubles) == b.mac_bytes(*doubles));

@@ -19,6 +19,10 @@ pub(super) struct Item {
     pub span: Range<usize>,
     /// Whether the value is written in braces or brackets, or inside such.
     pub in_flow: bool,
+    /// Whether it is a block scalar, whose span begins after its header.
+    pub is_block: bool,
+    /// Whether an anchor or a tag stands before it.
+    pub has_properties: bool,
     /// Whether the value stands here through an alias, and is written elsewhere.
     pub is_copy: bool,
     /// The comments that stand directly before it.
@@ -68,8 +72,18 @@ pub(super) enum Scalar {
 
 impl Item {
     pub fn new(data: Data, place: Place, span: Range<usize>) -> Self {
-        let (in_flow, is_copy, is_selected, is_secret) = (false, false, false, false);
-        Item { data, place, span, in_flow, is_copy, comments: Vec::new(), is_selected, is_secret }
+        Item {
+            data,
+            place,
+            span,
+            in_flow: false,
+            is_block: false,
+            has_properties: false,
+            is_copy: false,
+            comments: Vec::new(),
+            is_selected: false,
+            is_secret: false,
+        }
     }
 
     /// Returns the value of `key`, when this is a map that has it.
@@ -97,7 +111,8 @@ impl Item {
         }
     }
 
-    fn into_node(self) -> Result<Node, Finding> {
+    /// Turns the value into a configuration's tree, without the comments.
+    pub fn into_node(self) -> Result<Node, Finding> {
         let place = self.place.clone();
         let value = match self.data {
             Data::Scalar(scalar) => scalar.into_value().map_err(|it| it.at(&place))?,

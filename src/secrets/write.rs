@@ -47,7 +47,7 @@ fn yaml_double(value: f64) -> String {
 /// Returns whether text may stand in YAML without quotes, for every reader and in every context.
 fn is_plain(text: &str) -> bool {
     const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    text.starts_with(|it: char| it.is_ascii_alphabetic())
+    text.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_')
         && text.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '_' | '-' | '.' | '/'))
         && !WORDS.iter().any(|it| text.eq_ignore_ascii_case(it))
 }

@@ -69,6 +69,10 @@ impl<'a> Reader<'a> {
             return Err(self.too_deep(span.start));
         }
         self.count(1, span.start)?;
+        let has_tag = matches!(
+            &event,
+            Event::Scalar(.., Some(_)) | Event::SequenceStart(.., Some(_)) | Event::MappingStart(.., Some(_))
+        );
         let (mut item, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag.as_deref(), span)?, anchor),
             Event::SequenceStart(style, anchor, _) => (self.list(style, span, depth)?, anchor),
@@ -82,6 +86,7 @@ impl<'a> Reader<'a> {
             }
             _ => return Err(error(self.source, span.start, "a value is missing")),
         };
+        item.has_properties |= has_tag || anchor != 0;
         if anchor != 0 {
             self.count(size(&item), item.span.start)?;
             item.comments.clear();
@@ -117,7 +122,9 @@ impl<'a> Reader<'a> {
                     },
                 )
             })?;
-        Ok(Item::new(Data::Scalar(scalar), self.source.place(span.start), span))
+        let mut item = Item::new(Data::Scalar(scalar), self.source.place(span.start), span);
+        item.is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        Ok(item)
     }
 
     fn list(&mut self, style: StructureStyle, span: Range<usize>, depth: usize) -> Result<Item, Finding> {

@@ -15,5 +15,6 @@ mod nginx;
 mod output;
 mod secret;
 mod servers;
+mod sops;
 mod tidy;
 mod transports;
