@@ -4,6 +4,7 @@
 
 mod agent;
 mod bad_input;
+mod blame;
 mod checkout;
 mod crash;
 mod error_reference;
