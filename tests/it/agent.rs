@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ impl Agent {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|it| ("PATH", it)))
             .env("HOME", host.path(""))
+            .env("NOTIFY_SOCKET", host.path("notify"))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -76,6 +78,18 @@ fn get(port: u16, path: &str) -> String {
     answer
 }
 
+/// Waits until systemd was told something (sd_notify(3)).
+#[track_caller]
+fn heard(systemd: &UnixDatagram, text: &str) {
+    let mut message = [0; 4096];
+    loop {
+        let n = systemd.recv(&mut message).unwrap_or_else(|error| panic!("{text:?} was not said: {error}"));
+        if String::from_utf8_lossy(&message[..n]).contains(text) {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_push_to_a_local_repository_deploys_at_once() {
     let host = TestHost::new();
@@ -84,7 +98,11 @@ fn a_push_to_a_local_repository_deploys_at_once() {
     host.agent(&format!("{agent}listen: {{metrics: '127.0.0.1:{port}'}}\n"));
     host.commit(&[("headfast.yaml", MANIFEST), ("files/a", "one\n")]);
 
+    let systemd = UnixDatagram::bind(host.path("notify")).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
     let agent = Agent::start(&host);
+    heard(&systemd, "READY=1");
+    heard(&systemd, "STATUS=site: success");
     agent.says("success");
     assert_eq!(host.live("a"), "one\n");
 
@@ -110,6 +128,7 @@ fn a_push_to_a_local_repository_deploys_at_once() {
     assert_eq!(host.live("a"), "three\n");
 
     assert_eq!(agent.stop(), Some(0));
+    heard(&systemd, "STOPPING=1");
 }
 
 /// A forge that takes every status and hands on what it was told.
