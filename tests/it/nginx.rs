@@ -1,11 +1,12 @@
 //! The whole story on a real nginx: deploy, change, veto, rollback, drift.
 
 use crate::host::TestHost;
-use crate::servers::{answers, free_port, is_left_out, program};
+use crate::servers::{Server, answers, free_port, is_left_out, program};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 const AGENT: &str = "\
 host: web-1
@@ -60,21 +61,37 @@ server {
 }
 ";
 
-/// Starts nginx, or tells the one that runs to read its configuration again and waits until the old worker has gone, which
-/// nginx says in its log. Without that the probe could be answered by the old configuration.
+/// What someone had set up by hand before headfast came.
+const FOUND: &str = "\
+pid @DIR@/run/nginx.pid;
+error_log @DIR@/run/error.log notice;
+worker_processes 1;
+events { worker_connections 64; }
+http {
+    access_log off;
+    client_body_temp_path @DIR@/run/body;
+    proxy_temp_path @DIR@/run/proxy;
+    fastcgi_temp_path @DIR@/run/fastcgi;
+    uwsgi_temp_path @DIR@/run/uwsgi;
+    scgi_temp_path @DIR@/run/scgi;
+    server { listen 127.0.0.1:@PORT@; return 410; }
+}
+";
+
+/// Tells nginx to read its configuration again and waits until the old worker has gone, which nginx says in its log.
+/// Without that the probe could be answered by the old configuration.
 const RELOAD: &str = "\
 #!/bin/sh
-conf=@LIVE@/nginx/nginx.conf
 log=@DIR@/run/error.log
 gone() { grep -c 'worker process .* exited' $log; }
-[ -s @DIR@/run/nginx.pid ] || exec @NGINX@ -c $conf
 before=$(gone)
-@NGINX@ -s reload -c $conf || exit 1
+@NGINX@ -s reload -c @LIVE@/nginx/nginx.conf || exit 1
 while [ \"$(gone)\" = \"$before\" ]; do sleep 0.02; done
 ";
 
-/// A host with an nginx of its own, which ends with the test.
+/// A host on which an nginx runs, which ends with the test.
 struct Site {
+    _server: Server,
     host: TestHost,
     port: u16,
     nginx: String,
@@ -83,13 +100,28 @@ struct Site {
 impl Site {
     fn new() -> Site {
         let nginx = program("nginx", "nginx-light", "nginx").to_str().unwrap().to_owned();
-        let site = Site { host: TestHost::new(), port: free_port(), nginx };
-        fs::create_dir(site.host.path("run")).unwrap();
-        site.host.agent(&site.filled(AGENT));
-        let reload = site.host.path("reload");
-        fs::write(&reload, site.host.filled(&site.filled(RELOAD))).unwrap();
-        fs::set_permissions(&reload, fs::Permissions::from_mode(0o755)).unwrap();
-        site
+        // Another process may take a port that was free a moment ago: then nginx ends, and the next one is tried.
+        for _ in 0..10 {
+            let (host, port) = (TestHost::new(), free_port());
+            let filled =
+                |text: &str| host.filled(&text.replace("@PORT@", &port.to_string()).replace("@NGINX@", &nginx));
+            let conf = host.path("live/nginx/nginx.conf");
+            for folder in [&host.path("run"), conf.parent().unwrap()] {
+                fs::create_dir_all(folder).unwrap();
+            }
+            fs::write(&conf, filled(FOUND)).unwrap();
+            let reload = host.path("reload");
+            fs::write(&reload, filled(RELOAD)).unwrap();
+            fs::set_permissions(&reload, fs::Permissions::from_mode(0o755)).unwrap();
+            host.agent(&filled(AGENT));
+            let mut command = Command::new(&nginx);
+            command.args(["-g", "daemon off;", "-c"]).arg(&conf);
+            let mut server = Server::start(command, &host.path(""), "nginx");
+            if server.wait(|| answers(port)) {
+                return Site { _server: server, host, port, nginx };
+            }
+        }
+        panic!("nginx does not start");
     }
 
     fn filled(&self, text: &str) -> String {
@@ -113,15 +145,6 @@ impl Site {
     }
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        // nginx has made itself a daemon; its own pid file says which process it is.
-        let Ok(pid) = fs::read_to_string(self.host.path("run/nginx.pid")) else { return };
-        let Some(pid) = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
-    }
-}
-
 #[test]
 fn the_nginx_story() {
     if is_left_out("nginx") {
@@ -130,8 +153,8 @@ fn the_nginx_story() {
     let site = Site::new();
     let page = |text: &str| (200, format!("{text}\n"));
 
-    // The first deployment starts it, and it answers.
-    assert!(!answers(site.port));
+    // The first deployment takes over what it finds, and the site answers.
+    assert_eq!(site.get("/index.html").0, 410);
     let files = [
         ("headfast.yaml", MANIFEST),
         ("nginx/nginx.conf.j2", NGINX_CONF),
@@ -139,7 +162,7 @@ fn the_nginx_story() {
         ("site/index.html", "one\n"),
     ];
     site.commit(&files);
-    site.host.run(&["sync"]).ends(0).says(&["3 created"]);
+    site.host.run(&["sync"]).ends(0).says(&["2 created", "1 replaced"]);
     assert_eq!(site.get("/index.html"), page("one"));
 
     // A change by `git push`.
@@ -181,6 +204,8 @@ fn the_nginx_story() {
     site.host.run(&["drift", "--heal"]).ends(0);
     assert_eq!(site.get("/index.html"), page("two"));
     site.host.run(&["drift"]).ends(0);
-    let kept = fs::read_dir(site.host.path("state/kept")).unwrap().map(|it| fs::read(it.unwrap().path()).unwrap());
-    assert_eq!(kept.collect::<Vec<_>>(), [b"hacked\n"]);
+    let kept = fs::read_dir(site.host.path("state/kept")).unwrap();
+    let mut kept: Vec<String> = kept.map(|it| fs::read_to_string(it.unwrap().path()).unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, ["hacked\n".to_owned(), site.host.filled(&site.filled(FOUND))]);
 }
