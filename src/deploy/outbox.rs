@@ -32,7 +32,8 @@ impl ConfigurationDeployer<'_> {
             items.iter().try_for_each(|it| store.outbox_put(it).map(drop))?;
             Ok(id)
         })?;
-        self.deliver().map(drop)
+        // A forge has a short deadline; a note is pushed with the result, because a remote may take its time.
+        self.deliver_those(|it| it.provider == Provider::GITHUB).map(drop)
     }
 
     /// Writes down how a deployment stands together with what is said about it, so that a crash loses both or neither.
@@ -99,9 +100,13 @@ impl ConfigurationDeployer<'_> {
 
     /// Sends what is due. What cannot be sent stays, and is tried again later; a deployment never fails over it.
     pub fn deliver(&self) -> Result<Delivered, Error> {
+        self.deliver_those(|_| true)
+    }
+
+    fn deliver_those(&self, is_meant: impl Fn(&OutboxItem) -> bool) -> Result<Delivered, Error> {
         let now = Utc::now().timestamp();
         let mut waiting = self.store.outbox_due(now)?;
-        waiting.retain(|it| it.repository == self.name());
+        waiting.retain(|it| it.repository == self.name() && is_meant(it));
         let mut delivered = Delivered::default();
         let items = waiting.iter().filter_map(queued).collect();
         let mut failed = None;

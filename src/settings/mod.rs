@@ -306,6 +306,11 @@ pub enum Provider {
     Notes,
 }
 
+impl Provider {
+    /// The name of GitHub in agent.yaml and in the outbox.
+    pub const GITHUB: &'static str = "github";
+}
+
 /// What is posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Post {

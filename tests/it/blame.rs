@@ -1,8 +1,7 @@
 //! Blame before revert: what the host does wrong is never taken back in the repository.
 
 use crate::host::{AGENT, MANIFEST, TestHost};
-use crate::servers::{is_left_out, program};
-use std::process::{Command, Stdio};
+use crate::servers::is_left_out;
 
 /// A probe makes sure that a rollback, and with it a revert, would be possible at all.
 const PROBE: &str = "    probe: [{command: [/bin/sh, -c, 'test -e @LIVE@/a'], within: 1s, settle: 0s}]\n";
@@ -31,23 +30,6 @@ fn h17_a_missing_user_reverts_nothing() {
     assert_eq!(host.live("a"), "new\n");
 }
 
-/// Runs a sync for which the n-th call of a kind fails; returns its exit code.
-fn failing(host: &TestHost, call: &str, error: &str, n: usize) -> i32 {
-    Command::new(program("strace", "strace", "strace"))
-        .args(["-f", "-qqq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:error={error}:when={n}")])
-        .arg(env!("CARGO_BIN_EXE_headfast"))
-        .args(["sync", "--config"])
-        .arg(host.path("agent.yaml"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap()
-        .code()
-        .unwrap_or(-1)
-}
-
 #[test]
 fn h12_h14_a_full_or_broken_disk_reverts_nothing_and_says_so() {
     if is_left_out("strace") {
@@ -62,7 +44,7 @@ fn h12_h14_a_full_or_broken_disk_reverts_nothing_and_says_so() {
     let mut failed = 0;
     for (call, error) in [("mkdirat", "ENOSPC"), ("renameat2", "ENOSPC"), ("fsync", "EIO"), ("fchmod", "EROFS")] {
         for n in [1, 2, 3, 5, 8, 13, 21] {
-            let status = failing(&host, call, error, n);
+            let status = host.sync_with(&format!("error={error}"), call, n).code().unwrap_or(-1);
             let at = format!("{error} at {call} {n}: exit {status}");
             assert_eq!(host.remote(&["rev-parse", "main"]), tip, "{at}");
             let is_new = host.live("a") == "new\n";

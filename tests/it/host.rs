@@ -187,6 +187,21 @@ impl TestHost {
         headfast(self.dir.path(), &whole)
     }
 
+    /// Runs a sync under strace, which injects a fault (`signal=KILL`, `error=EIO`) at the n-th call of a kind.
+    pub fn sync_with(&self, fault: &str, call: &str, n: usize) -> std::process::ExitStatus {
+        Command::new(crate::servers::program("strace", "strace", "strace"))
+            .args(["-f", "-qqq", "-o", "/dev/null", "-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:{fault}:when={n}")])
+            .arg(env!("CARGO_BIN_EXE_headfast"))
+            .args(["sync", "--config"])
+            .arg(self.path("agent.yaml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+    }
+
     /// Reads a live file.
     #[track_caller]
     pub fn live(&self, path: &str) -> String {

@@ -2,9 +2,9 @@
 //! exactly the new files, and says the truth.
 
 use crate::host::{AGENT, Entry, TestHost};
-use crate::servers::{is_left_out, program};
+use crate::servers::is_left_out;
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Each call by which a deployment changes something that lasts.
 const CALLS: &[&str] = &["renameat2", "unlinkat", "mkdirat", "fsync", "fchmod", "write"];
@@ -58,17 +58,7 @@ fn copy(host: &TestHost, from: &str, to: &str) {
 
 /// Runs a sync under strace, which kills it before the n-th call of a kind; returns whether it came to that.
 fn killed(host: &TestHost, call: &str, n: usize) -> bool {
-    let status = Command::new(program("strace", "strace", "strace"))
-        .args(["-f", "-qqq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:signal=KILL:when={n}")])
-        .arg(env!("CARGO_BIN_EXE_headfast"))
-        .args(["sync", "--config"])
-        .arg(host.path("agent.yaml"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
+    let status = host.sync_with("signal=KILL", call, n);
     use std::os::unix::process::ExitStatusExt;
     status.signal() == Some(9) || status.code() == Some(137)
 }
