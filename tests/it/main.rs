@@ -14,6 +14,7 @@ mod host;
 mod kill_sweep;
 mod nginx;
 mod output;
+mod over_ssh;
 mod secret;
 mod servers;
 mod sops;
