@@ -11,8 +11,9 @@ pub type Moment = Duration;
 /// The pace of one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// The repository's name.
-    pub name: String,
+    /// What the jitter is drawn from: another text on every host, so that a fleet that was started together does not poll in
+    /// step.
+    pub seed: String,
     /// How often the remote is asked; `None` when polling is off.
     pub poll: Option<Duration>,
     /// Whether drift is looked for after each pass.
@@ -130,7 +131,7 @@ impl Machine {
         let Job::Sync(idx, _) = *job else { return };
         let pace = &self.paces[idx];
         self.rounds += 1;
-        let chance = seed(&pace.name, self.rounds);
+        let chance = seed(&pace.seed, self.rounds);
         self.failures[idx] = if failed { self.failures[idx].saturating_add(1) } else { 0 };
         let regular = pace.poll.map(|it| jitter(it, chance));
         // A failure is tried again, also where polling is off: nothing else would bring it.
@@ -178,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn machine(n: usize) -> Machine {
-        let pace = |idx: usize| Pace { name: format!("r{idx}"), poll: Some(Duration::from_secs(60)), scan: true };
+        let pace = |idx: usize| Pace { seed: format!("r{idx}"), poll: Some(Duration::from_secs(60)), scan: true };
         Machine::new((0..n).map(pace).collect())
     }
 
@@ -235,12 +236,25 @@ mod tests {
 
     #[test]
     fn without_polling_only_pushes_and_failures_bring_work() {
-        let mut it = Machine::new(vec![Pace { name: "r".into(), poll: None, scan: false }]);
+        let mut it = Machine::new(vec![Pace { seed: "r".into(), poll: None, scan: false }]);
         let sync = Job::Sync(0, Trigger::Poll);
         assert_eq!(it.step(Moment::ZERO, Event::Tick), start(sync.clone()));
         assert_eq!(it.step(Moment::ZERO, done(sync)), vec![]);
         assert_eq!(it.wake_at(), None);
         assert_eq!(it.step(Moment::ZERO, Event::Pushed(0)), start(Job::Sync(0, Trigger::Push)));
+    }
+
+    #[test]
+    fn two_hosts_do_not_poll_in_step() {
+        let wake = |host: &str| {
+            let pace = Pace { seed: format!("{host} site"), poll: Some(Duration::from_secs(60)), scan: false };
+            let mut it = Machine::new(vec![pace]);
+            let sync = Job::Sync(0, Trigger::Poll);
+            assert_eq!(it.step(Moment::ZERO, Event::Tick), start(sync.clone()));
+            assert_eq!(it.step(Moment::ZERO, done(sync)), vec![]);
+            it.wake_at()
+        };
+        assert_ne!(wake("web-1"), wake("web-2"));
     }
 
     #[test]

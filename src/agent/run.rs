@@ -107,8 +107,11 @@ impl<'a> Loop<'a> {
         let (push_sender, pushes) = unbounded_channel();
         let watchers = settings.repositories.iter().enumerate().filter_map(|(idx, it)| watch(idx, it, &push_sender));
         let watchers = watchers.collect();
-        let pace =
-            |it: &Repository| Pace { name: it.name.clone(), poll: it.poll, scan: it.drift.mode != DriftMode::Off };
+        let pace = |it: &Repository| Pace {
+            seed: format!("{} {}", settings.host, it.name),
+            poll: it.poll,
+            scan: it.drift.mode != DriftMode::Off,
+        };
         let now = Utc::now();
         let scan = |it: &Repository| {
             let cron = it.drift.scan.clone().filter(|_| it.drift.mode != DriftMode::Off)?;

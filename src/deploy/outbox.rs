@@ -5,6 +5,7 @@ use super::{ConfigurationDeployer, Error};
 use crate::record::Deployment;
 use crate::report::{self, Decision, Delivery, DriftSummary, Filter, GithubSender, Outcome, Queued, Status, drain};
 use crate::revision::ObjectId;
+use crate::schedule;
 use crate::settings::{Post, Provider, StatusTarget};
 use crate::state::OutboxItem;
 use chrono::Utc;
@@ -111,13 +112,11 @@ impl ConfigurationDeployer<'_> {
         let items = waiting.iter().filter_map(queued).collect();
         let mut failed = None;
         let mut jitter = {
-            let mut seed = u64::try_from(now).unwrap_or_default() | 1;
+            let mut count = u64::try_from(now).unwrap_or_default();
             move || {
-                // xorshift; chance is only wanted so that hosts do not come back together.
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                (seed % 1000) as f64 / 1000.0
+                // By the host's name, so that a fleet does not come back together.
+                count += 1;
+                (schedule::seed(&self.settings.host, count) % 1000) as f64 / 1000.0
             }
         };
         let mut send = |it: &Queued| match self.store.outbox_trying(it.id) {
