@@ -59,7 +59,7 @@ impl ConfigurationDeployer<'_> {
                 return Ok(Reverted::Not("a tag or commit has no branch to revert on".into()));
             }
         };
-        let (revert, n_undone) = self.revert_of(failed, good)?;
+        let (revert, is_short) = self.revert_of(failed, good)?;
         if revert.tree == self.commit(failed)?.tree {
             // The facts of this host differ, not the commits: there is nothing to take back in the repository.
             return Ok(Reverted::Not(format!(
@@ -69,7 +69,6 @@ impl ConfigurationDeployer<'_> {
             )));
         }
         let id = self.mirror.borrow().create_commit(&revert)?;
-        let is_short = n_undone <= self.repository.rollback.max_commits as usize;
         let direct = self.repository.rollback.push == Push::Direct && is_short;
         let target = if direct { format!("refs/heads/{branch}") } else { rollback::branch_of(failed) };
         let mut tip = self.fetch_wanted()?;
@@ -114,16 +113,19 @@ impl ConfigurationDeployer<'_> {
         Ok(Some(Reverted::Not(format!("{} is newer than {}: it is deployed first", tip.short(), failed.short()))))
     }
 
-    /// Returns the revert, which depends on the commits alone, and how many commits it undoes.
-    fn revert_of(&self, failed: &ObjectId, good: &ObjectId) -> Result<(NewCommit, usize), Error> {
+    /// Returns the revert, which depends on the commits alone, and whether it may go to the branch itself.
+    fn revert_of(&self, failed: &ObjectId, good: &ObjectId) -> Result<(NewCommit, bool), Error> {
         let leads_on = self.mirror.borrow().is_ancestor(good, failed)?;
         let undone = match leads_on {
             true => self.mirror.borrow().between(good, failed, LISTED_MAX)?,
             false => vec![self.commit(failed)?],
         };
         // On a branch that was rewritten it would bring back all that the rewriting took away: a person looks at it first.
-        let n_undone = if leads_on { undone.len() } else { usize::MAX };
-        Ok((rollback::revert_commit(&self.commit(failed)?, &self.commit(good)?, &undone), n_undone))
+        // A range that fills the list is longer than anyone has counted.
+        let is_short = leads_on
+            && undone.len() < LISTED_MAX
+            && rollback::is_short_enough(&undone, self.repository.rollback.max_commits);
+        Ok((rollback::revert_commit(&self.commit(failed)?, &self.commit(good)?, &undone), is_short))
     }
 
     /// Returns whether an unsigned commit is the revert that this host makes itself of a commit that failed here.
