@@ -7,7 +7,7 @@ use super::ui::{GOOD, Ui, WARN};
 use super::{history, sync, words};
 use crate::deploy::ConfigurationDeployer;
 use crate::manifest::DriftMode;
-use crate::monitor::{ConfigurationMonitor, DriftItem, DriftKind, DriftReport};
+use crate::monitor::{ConfigurationMonitor, DriftItem, DriftReport};
 use crate::render::escaped;
 use crate::settings::Repository;
 use crate::wire;
@@ -92,14 +92,7 @@ fn entry(it: &DriftItem) -> wire::DriftEntry {
     wire::DriftEntry {
         target: it.target.clone(),
         path: it.at.path.to_string(),
-        kind: match it.kind {
-            DriftKind::Modified => wire::DriftKind::Modified,
-            DriftKind::Missing => wire::DriftKind::Missing,
-            DriftKind::Extra => wire::DriftKind::Extra,
-            DriftKind::Mode => wire::DriftKind::Mode,
-            DriftKind::Owner => wire::DriftKind::Owner,
-            DriftKind::Type => wire::DriftKind::Type,
-        },
+        kind: it.kind,
         sensitive: it.sensitive,
         diff: (!it.sensitive).then(|| it.diff.clone()),
     }

@@ -6,38 +6,8 @@ use crate::manifest::{DriftMode, Prune, path_globs};
 use crate::plan::{DiffLimits, LiveEntry, LiveKind, LivePath, Recorded, unified};
 use crate::render::RenderedTarget;
 use crate::report::DriftSummary;
+pub use crate::wire::DriftKind;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How a path differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DriftKind {
-    /// The content differs.
-    Modified,
-    /// Nothing is there.
-    Missing,
-    /// Something is there that the rendering does not have, in a target with `prune: all`.
-    Extra,
-    /// The permission bits differ.
-    Mode,
-    /// The owner or group differs.
-    Owner,
-    /// A link, folder or special file is where a file belongs, or the other way round.
-    Type,
-}
-
-impl DriftKind {
-    /// Returns the kind's name as the JSON has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DriftKind::Modified => "modified",
-            DriftKind::Missing => "missing",
-            DriftKind::Extra => "extra",
-            DriftKind::Mode => "mode",
-            DriftKind::Owner => "owner",
-            DriftKind::Type => "type",
-        }
-    }
-}
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,12 +93,12 @@ impl<'a> ConfigurationMonitor<'a> {
                 _ => compare(root, at, row, &key)?,
             };
             let Some(kind) = kind else { continue };
-            items.extend(self.item(&deployed, at, row.sensitive, kind, root)?);
+            items.extend(self.item(&deployed, at, Some(row), kind, root)?);
         }
         let known: BTreeSet<&LivePath> = ledger.keys().collect();
         for target in deployed.targets().iter().filter(|it| it.prune == Prune::All) {
             for at in extras(target, &known)? {
-                items.extend(self.item(&deployed, &at, false, DriftKind::Extra, None)?);
+                items.extend(self.item(&deployed, &at, None, DriftKind::Extra, None)?);
             }
         }
         items.sort_by(|a, b| (&a.at, a.kind).cmp(&(&b.at, b.kind)));
@@ -191,10 +161,11 @@ impl<'a> ConfigurationMonitor<'a> {
         &self,
         deployed: &Deployed,
         at: &LivePath,
-        sensitive: bool,
+        row: Option<&Recorded>,
         kind: DriftKind,
         root: Option<&Dir>,
     ) -> Result<Option<DriftItem>, Error> {
+        let sensitive = row.is_some_and(|it| it.sensitive);
         let target = deployed.targets().iter().find(|it| it.path == at.root);
         let mode = target.and_then(|it| it.drift).map_or(self.mode, |it| it.min(self.mode));
         if mode == DriftMode::Off && self.mode != DriftMode::Off {
@@ -206,7 +177,7 @@ impl<'a> ConfigurationMonitor<'a> {
             Ok::<bool, Error>(live.is_some_and(|it| it.kind != LiveKind::File))
         };
         let diff = match (kind, sensitive) {
-            (DriftKind::Modified, _) if is_link()? => self.metadata(at, root)?,
+            (DriftKind::Modified, _) if is_link()? => metadata(at, row, root)?,
             (DriftKind::Modified, true) => "content differs (secret)\n".to_owned(),
             (DriftKind::Modified, false) => {
                 let new = root.map(|it| scan::read(it, at.path.as_str())).transpose()?.unwrap_or_default();
@@ -217,27 +188,27 @@ impl<'a> ConfigurationMonitor<'a> {
             }
             (DriftKind::Missing, _) => "it is missing\n".to_owned(),
             (DriftKind::Extra, _) => "the rendering does not have it\n".to_owned(),
-            (DriftKind::Mode | DriftKind::Owner | DriftKind::Type, _) => self.metadata(at, root)?,
+            (DriftKind::Mode | DriftKind::Owner | DriftKind::Type, _) => metadata(at, row, root)?,
         };
         Ok(Some(DriftItem { target: name, at: at.clone(), kind, sensitive, diff, mode }))
     }
+}
 
-    fn metadata(&self, at: &LivePath, root: Option<&Dir>) -> Result<String, Error> {
-        let row = self.deployer.store().ledger(self.deployer.name())?.remove(at);
-        let live = root.map(|it| host::scan::look(it, at.path.as_str())).transpose()?.flatten();
-        let show = |mode: u32, uid: u32, gid: u32, kind: &LiveKind| {
-            let kind = match kind {
-                LiveKind::File => "file".to_owned(),
-                LiveKind::Link(text) => format!("link to {text}"),
-                LiveKind::Directory => "directory".to_owned(),
-                LiveKind::Other => "special file".to_owned(),
-            };
-            format!("{kind}, mode {mode:04o}, owner {uid}:{gid}")
+/// Shows what a path is now against what was written there.
+fn metadata(at: &LivePath, row: Option<&Recorded>, root: Option<&Dir>) -> Result<String, Error> {
+    let live = root.map(|it| host::scan::look(it, at.path.as_str())).transpose()?.flatten();
+    let show = |mode: u32, uid: u32, gid: u32, kind: &LiveKind| {
+        let kind = match kind {
+            LiveKind::File => "file".to_owned(),
+            LiveKind::Link(text) => format!("link to {text}"),
+            LiveKind::Directory => "directory".to_owned(),
+            LiveKind::Other => "special file".to_owned(),
         };
-        let old = row.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
-        let new = live.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
-        Ok(format!("-{old}\n+{new}\n"))
-    }
+        format!("{kind}, mode {mode:04o}, owner {uid}:{gid}")
+    };
+    let old = row.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
+    let new = live.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
+    Ok(format!("-{old}\n+{new}\n"))
 }
 
 /// Returns what tells one attempt to heal from another: healing that failed is tried again when the drift, or what is
