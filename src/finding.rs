@@ -201,6 +201,7 @@ codes! {
     XDEV Failed "A target contains a mount point.";
     NO_SPACE Failed "The disk is full.";
     IO Failed "The operating system refused an operation.";
+    TRANSACTION Failed "The transaction process is not there, or ended without an answer.";
     READ_BACK Failed "A file did not read back as it was written.";
     LOCKED Busy "Another process holds the state directory.";
     STATE Failed "The state directory cannot be used.";

@@ -5,11 +5,13 @@ mod url;
 
 pub use url::RemoteUrl;
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// The id of a git object in hexadecimal.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub struct ObjectId(Arc<str>);
 
 impl ObjectId {
@@ -26,6 +28,18 @@ impl ObjectId {
     /// Returns the first twelve digits, for people.
     pub fn short(&self) -> &str {
         &self.0[..self.0.len().min(12)]
+    }
+}
+
+impl From<ObjectId> for String {
+    fn from(id: ObjectId) -> String {
+        id.0.as_ref().to_owned()
+    }
+}
+
+impl From<String> for ObjectId {
+    fn from(id: String) -> ObjectId {
+        ObjectId(Arc::from(id))
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The settings of this host
-    #[arg(long, value_name = "FILE", default_value = "/etc/headfast/agent.yaml")]
+    #[arg(long, value_name = "FILE", default_value = settings::DEFAULT_PATH)]
     config: PathBuf,
 }
 

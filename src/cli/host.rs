@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(clap::Args, Clone, Debug)]
 pub struct HostArgs {
     /// The settings of this host
-    #[arg(long, value_name = "FILE", default_value = "/etc/headfast/agent.yaml")]
+    #[arg(long, value_name = "FILE", default_value = settings::DEFAULT_PATH)]
     pub config: PathBuf,
     /// Only this repository of agent.yaml (can be repeated); all of them by default
     #[arg(long, value_name = "NAME")]
@@ -31,6 +31,7 @@ impl Host {
     /// Reads agent.yaml.
     pub fn load(args: &HostArgs) -> Result<Host, Failure> {
         let settings = settings::load(&args.config)?;
+        super::owner::become_owner_of(&settings.state_dir)?;
         for name in &args.repository {
             if settings.repository(name).is_none() {
                 let finding = Finding::error(Code::NOT_FOUND, format!("agent.yaml has no repository {name:?}"));

@@ -6,6 +6,7 @@ mod words;
 mod human;
 mod formats;
 mod host;
+mod owner;
 mod checkout;
 mod demo;
 mod init;
@@ -18,12 +19,18 @@ mod status;
 mod history;
 mod drift;
 mod control;
+mod transaction;
 mod generate;
 
+use crate::deploy;
 use clap::Parser;
 use exit::{Exit, Failure};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use ui::Ui;
+
+/// This very program, also when its file has been replaced since it was started (proc_pid_exe(5)).
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// GitOps for plain Linux hosts: `git push` deploys, drift is caught, a bad change is taken back with a `git revert`
 #[derive(Debug, Parser)]
@@ -55,6 +62,8 @@ enum Verb {
     Suspend(control::SuspendArgs),
     Resume(control::ResumeArgs),
     #[command(hide = true)]
+    Transaction(transaction::Args),
+    #[command(hide = true)]
     MarkdownHelp(generate::MarkdownArgs),
     #[command(hide = true)]
     Completions(generate::CompletionArgs),
@@ -64,6 +73,7 @@ enum Verb {
 
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    deploy::start_processes_with(PathBuf::from(OWN_PROGRAM));
     let exit = match Cli::try_parse() {
         Ok(cli) => {
             let ui = Ui::new();
@@ -98,6 +108,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Retry(args) => control::retry(args, ui),
         Verb::Suspend(args) => control::suspend(args, ui),
         Verb::Resume(args) => control::resume(args, ui),
+        Verb::Transaction(args) => transaction::run(args, ui),
         Verb::MarkdownHelp(args) => generate::markdown(args, ui),
         Verb::Completions(args) => generate::completions(args, ui),
         Verb::Man(args) => generate::man(args, ui),

@@ -6,7 +6,6 @@ use super::ui::{BAD, DIM, GOOD, HEAD, HINT, Ui, WARN};
 use super::words;
 use crate::deploy::{ConfigurationDeployer, Preview};
 use crate::finding::{Code, Finding};
-use crate::host::{Dir, scan};
 use crate::plan::{Action, LiveKind, Operation};
 use crate::plan::{Diff, DiffLimits, Sides, diffs};
 use crate::render::escaped;
@@ -31,7 +30,7 @@ pub struct Args {
 /// Prints the operations of a sync.
 pub fn plan(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let mut document = wire::Plan { version: wire::VERSION, operations: Vec::new() };
-    let exit = previews(args, ui, "plan", |repository, preview| {
+    let exit = previews(args, ui, "plan", |_, repository, preview| {
         match args.json {
             true => document.operations.extend(wire::Plan::from(&preview.plan).operations),
             false => list(ui, repository, preview)?,
@@ -47,8 +46,8 @@ pub fn plan(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
 /// Prints the differences that a sync would make.
 pub fn diff(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let mut document = wire::Diffs::new(Vec::new());
-    let exit = previews(args, ui, "diff", |_, preview| {
-        let (differences, n_more) = diffs(&preview.plan, DiffLimits::default(), &mut |it| sides(preview, it));
+    let exit = previews(args, ui, "diff", |deployer, _, preview| {
+        let (differences, n_more) = diffs(&preview.plan, DiffLimits::default(), &mut |it| sides(deployer, preview, it));
         if args.json {
             document.diffs.extend(differences.into_iter().map(wire::DiffEntry::from));
             return Ok(());
@@ -75,7 +74,7 @@ fn previews(
     args: &Args,
     ui: &Ui,
     verb: &str,
-    mut each: impl FnMut(&Repository, &Preview) -> Result<(), Failure>,
+    mut each: impl FnMut(&ConfigurationDeployer<'_>, &Repository, &Preview) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
     let host = Host::load(&args.host)?;
     let seeing = host.look(ui, verb)?;
@@ -83,7 +82,7 @@ fn previews(
         let preview = preview(deployer, seeing.may_write)?;
         ui.findings(&preview.findings);
         say_what_waits(ui, deployer, &preview)?;
-        each(repository, &preview)?;
+        each(deployer, repository, &preview)?;
         let differs = args.exit_code && preview.plan.writes().next().is_some();
         Ok(if differs { Exit::Differences } else { Exit::Done })
     })
@@ -132,11 +131,11 @@ fn style(action: Action) -> anstyle::Style {
 }
 
 /// Returns the bytes before and after an operation.
-fn sides(preview: &Preview, operation: &Operation) -> Result<Sides, String> {
+fn sides(deployer: &ConfigurationDeployer<'_>, preview: &Preview, operation: &Operation) -> Result<Sides, String> {
     let old = match operation.live.as_ref().map(|it| &it.kind) {
-        Some(LiveKind::File) => Dir::open(&operation.at.root)
-            .and_then(|it| it.map(|root| scan::read(&root, operation.at.path.as_str())).transpose())
-            .map_err(|error| error.to_string())?,
+        Some(LiveKind::File) => {
+            deployer.client().read(&operation.at).map_err(|error| error.to_string())?.map(|it| it.bytes)
+        }
         _ => None,
     };
     let target = preview.rendered.rendering.targets.iter().find(|it| it.path == operation.at.root);

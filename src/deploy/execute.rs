@@ -6,9 +6,11 @@ use super::prepare::{Ready, may_blame, text_of};
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
 use crate::host::action::{Job, Look, Task, Trial};
-use crate::host::transaction::{self, CommitError, Request, Staged, Switched};
-use crate::host::{self, Dir, process, scan};
-use crate::plan::{Before, LiveKind, Operation, Plan};
+use crate::host::process;
+use crate::host::service::{CommitFailed, FileCopy, Staged, Switched};
+use crate::host::transaction::Request;
+use crate::manifest::Check;
+use crate::plan::{Before, LiveKind, LivePath, Operation, Plan};
 use crate::record::{Deployment, Kept, Phase};
 use crate::render::Rendering;
 use crate::revision::Tree;
@@ -52,23 +54,22 @@ impl ConfigurationDeployer<'_> {
         rendering: &Rendering,
         plan: &Plan,
         tree: &dyn Tree,
-    ) -> Result<Switched, SwitchError> {
+    ) -> Result<Switched<'_>, SwitchError> {
         (self.on_phase)(Phase::Stage);
-        let state_dir = self.settings.state_dir.to_string_lossy();
-        let staged = transaction::stage(&state_dir, request, &self.key, &|id| tree.blob(id))
-            .map_err(|it| SwitchError::Before(it.into()))?;
+        let staged = self.client.stage(request, &|id| tree.blob(id)).map_err(|it| SwitchError::Before(it.into()))?;
         deployment.phase = Phase::Check;
         (self.on_phase)(Phase::Check);
         let ready = self.check(deployment, &staged, rendering, plan).and_then(|()| self.keep(deployment, plan));
         if let Err(error) = ready {
-            staged.abandon().map_err(|it| SwitchError::Before(it.into()))?;
+            // What cannot be removed now is removed by recovery; why it is not wanted is the news.
+            let _by_recovery = staged.abandon();
             return Err(SwitchError::Before(error));
         }
         deployment.phase = Phase::Switch;
         (self.on_phase)(Phase::Switch);
-        let mut switched = staged.commit(&self.key).map_err(|error| match error {
-            CommitError::Before(error) => SwitchError::Before(Error::from(error).in_phase(Phase::Switch)),
-            CommitError::After(error) => SwitchError::After(Error::from(error).in_phase(Phase::Switch)),
+        let mut switched = staged.commit().map_err(|error| match error {
+            CommitFailed::Before(error) => SwitchError::Before(Error::from(error).in_phase(Phase::Switch)),
+            CommitFailed::After(error) => SwitchError::After(Error::from(error).in_phase(Phase::Switch)),
         })?;
         self.record(deployment, &mut switched).map_err(SwitchError::After)?;
         Ok(switched)
@@ -78,7 +79,7 @@ impl ConfigurationDeployer<'_> {
     fn check(
         &self,
         deployment: &mut Deployment,
-        staged: &Staged,
+        staged: &Staged<'_>,
         rendering: &Rendering,
         plan: &Plan,
     ) -> Result<(), Error> {
@@ -87,27 +88,15 @@ impl ConfigurationDeployer<'_> {
             if checks.is_empty() {
                 continue;
             }
-            let view = host::view::build(staged, &target.path)?;
-            for check in checks {
-                let argv: Vec<String> = check.command.iter().map(|it| in_view(it, &view)).collect();
-                let job = Job { what: Task::Command(argv), within: check.within };
-                let outcome = self.actions.run(&job);
+            let job = |it: &Check| Job { what: Task::Command(it.command.clone()), within: it.within };
+            let outcomes = staged.check(&target.path, checks.iter().map(|it| job(it)).collect())?;
+            for (check, outcome) in checks.into_iter().zip(outcomes) {
                 let shown = check.command.join(" ");
-                deployment.log.push(entry(
-                    "check",
-                    &shown,
-                    &outcome.describe(),
-                    &outcome.output.replace(&view, &target.path),
-                ));
+                deployment.log.push(entry("check", &shown, &outcome.describe(), &outcome.output));
                 if !outcome.is_success() {
                     let message = format!("the check {shown:?} {}", outcome.describe());
-                    let last = outcome.output.replace(&view, &target.path);
-                    let hint =
-                        if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {last}") };
-                    return Err(Error::new(
-                        Phase::Check,
-                        Finding::error(Code::CHECK, message).at(&check.place).hint(hint),
-                    ));
+                    let finding = Finding::error(Code::CHECK, message).at(&check.place).hint(printed(&outcome.output));
+                    return Err(Error::new(Phase::Check, finding));
                 }
             }
         }
@@ -130,30 +119,30 @@ impl ConfigurationDeployer<'_> {
     }
 
     fn keep_one(&self, deployment: i64, operation: &Operation, reason: &str) -> Result<Option<Kept>, Error> {
-        let Some(live) = &operation.live else { return Ok(None) };
-        let bytes = match &live.kind {
-            LiveKind::Link(text) => text.clone().into_bytes(),
-            LiveKind::File => match Dir::open(&operation.at.root)? {
-                Some(root) => scan::read(&root, operation.at.path.as_str())?,
-                None => return Ok(None),
-            },
-            LiveKind::Directory | LiveKind::Other => return Ok(None),
+        let Some(LiveKind::File | LiveKind::Link(_)) = operation.live.as_ref().map(|it| &it.kind) else {
+            return Ok(None);
         };
-        let file = KeptFile {
-            kept: Kept {
-                root: operation.at.root.clone(),
-                path: operation.at.path.as_str().to_owned(),
-                id: String::new(),
-                reason: reason.to_owned(),
-                encrypted: operation.sensitive,
-            },
-            deployment,
-            link: matches!(live.kind, LiveKind::Link(_)),
-            mode: live.mode,
-            uid: live.uid,
-            gid: live.gid,
+        let Some(copy) = self.client.read(&operation.at)? else { return Ok(None) };
+        self.keep_copy(deployment, &operation.at, copy, reason, operation.sensitive).map(Some)
+    }
+
+    fn keep_copy(
+        &self,
+        deployment: i64,
+        at: &LivePath,
+        copy: FileCopy,
+        reason: &str,
+        sensitive: bool,
+    ) -> Result<Kept, Error> {
+        let FileCopy { link, mode, uid, gid, bytes } = copy;
+        let kept = Kept {
+            root: at.root.clone(),
+            path: at.path.as_str().to_owned(),
+            id: String::new(),
+            reason: reason.to_owned(),
+            encrypted: sensitive,
         };
-        self.keep_bytes(&file, bytes).map(Some)
+        self.keep_bytes(&KeptFile { kept, deployment, link, mode, uid, gid }, bytes)
     }
 
     /// Stores a copy, sealed to the host's own identities when it is sensitive.
@@ -166,34 +155,18 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Writes the ledger's rows and the deployment in one database transaction, and keeps what came up at the last moment.
-    pub(super) fn record(&self, deployment: &mut Deployment, switched: &mut Switched) -> Result<(), Error> {
+    pub(super) fn record(&self, deployment: &mut Deployment, switched: &mut Switched<'_>) -> Result<(), Error> {
         self.keep_surprises(deployment, switched)?;
-        let rows = switched.rows();
+        let rows = &switched.rows;
         self.store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
         switched.settle()?;
         Ok(())
     }
 
     /// Keeps what was live when the names were switched and is not what the transaction knew.
-    fn keep_surprises(&self, deployment: &mut Deployment, switched: &Switched) -> Result<(), Error> {
-        for surprise in switched.surprises(&self.key)? {
-            let (folder, name) = &surprise.held;
-            let Some(held) = Dir::open(folder)? else { continue };
-            let kept = Kept {
-                root: surprise.at.root.clone(),
-                path: surprise.at.path.as_str().to_owned(),
-                id: String::new(),
-                reason: "drifted".to_owned(),
-                encrypted: surprise.sensitive,
-            };
-            let Some(found) = held.look(name)? else { continue };
-            let (link, bytes) = match found.kind.is_symlink() {
-                true => (true, held.link_text(name)?.into_bytes()),
-                false => (false, scan::read(&held, name)?),
-            };
-            let (mode, uid, gid) = (found.mode, found.uid, found.gid);
-            let file = KeptFile { kept, deployment: deployment.id, link, mode, uid, gid };
-            let kept = self.keep_bytes(&file, bytes)?;
+    fn keep_surprises(&self, deployment: &mut Deployment, switched: &mut Switched<'_>) -> Result<(), Error> {
+        for surprise in std::mem::take(&mut switched.surprises) {
+            let kept = self.keep_copy(deployment.id, &surprise.at, surprise.copy, "drifted", surprise.sensitive)?;
             // Recovery may come by twice.
             if !deployment.kept.contains(&kept) {
                 deployment.kept.push(kept);
@@ -205,12 +178,15 @@ impl ConfigurationDeployer<'_> {
     /// Reloads and probes; then the deployment is a success, or everything goes back.
     pub(super) fn prove(
         &self,
-        switched: Switched,
+        switched: Switched<'_>,
         mut deployment: Deployment,
         aftermath: &Aftermath,
         findings: Findings,
     ) -> Result<ConfigDeployment, Error> {
-        match self.try_out(&mut deployment, &aftermath.reloads, &aftermath.probes, &aftermath.failing) {
+        let tried = self.try_out(&mut deployment, &aftermath.reloads, &aftermath.probes, &aftermath.failing);
+        // Whoever could put the files back is gone: recovery goes on at the reloads.
+        self.not_lost(&deployment)?;
+        match tried {
             Ok(()) => {
                 deployment.status = DeploymentStatus::Success;
                 deployment.phase = Phase::Record;
@@ -223,6 +199,16 @@ impl ConfigurationDeployer<'_> {
             }
             Err(finding) => self.take_back(switched, deployment, aftermath, finding),
         }
+    }
+
+    /// Ends the pass when the transaction process went away.
+    fn not_lost(&self, deployment: &Deployment) -> Result<(), Error> {
+        if !self.client.is_lost() {
+            return Ok(());
+        }
+        let message = format!("the transaction process ended during {}", deployment.phase.as_str());
+        let hint = "the next `headfast sync` goes on there";
+        Err(Error::new(deployment.phase, Finding::error(Code::TRANSACTION, message).hint(hint)))
     }
 
     /// Runs reloads and then probes; returns the first that fails.
@@ -238,7 +224,7 @@ impl ConfigurationDeployer<'_> {
             (self.on_phase)(Phase::Reload);
         }
         for job in reloads {
-            let outcome = self.actions.run(job);
+            let outcome = self.client.run(job).map_err(|it| Finding::error(it.code(), it.to_string()))?;
             deployment.log.push(entry("reload", &job.what.to_string(), &outcome.describe(), &outcome.output));
             if !outcome.is_success() {
                 let message = format!("the reload {:?} {}", job.what.to_string(), outcome.describe());
@@ -265,7 +251,7 @@ impl ConfigurationDeployer<'_> {
         failing: &[Look],
     ) -> Result<(), Finding> {
         for trial in probes {
-            let result = self.actions.probe(trial);
+            let result = self.client.probe(trial);
             let how = result.as_ref().err().map_or("holds", String::as_str);
             deployment.log.push(entry("probe", &trial.what.to_string(), how, ""));
             if let Err(error) = result {
@@ -282,12 +268,12 @@ impl ConfigurationDeployer<'_> {
     /// Puts the previous files back, at once and without network, and tells programs about it.
     fn take_back(
         &self,
-        switched: Switched,
+        switched: Switched<'_>,
         mut deployment: Deployment,
         aftermath: &Aftermath,
         finding: Finding,
     ) -> Result<ConfigDeployment, Error> {
-        let blames = aftermath.may_blame && finding.code != Code::PROBE_BEFORE;
+        let blames = aftermath.may_blame && [Code::RELOAD, Code::PROBE].contains(&finding.code);
         let error = Error::new(deployment.phase, finding);
         deployment.error = Some(error.failure());
         if !self.repository.rollback.automatic {
@@ -300,14 +286,14 @@ impl ConfigurationDeployer<'_> {
         }
         // Recovery must know the reason if we die in the middle.
         self.store.save(&deployment)?;
-        let restored = switched.restore(&self.key).map_err(|it| stuck(it.into()))?;
+        let restored = switched.restore().map_err(|it| stuck(it.into()))?;
         self.settle_restored(restored, deployment, aftermath, blames, error.findings)
     }
 
     /// Records a restore, quarantines the rendering when the commit is to blame, and proves the previous revision.
     pub(super) fn settle_restored(
         &self,
-        mut restored: Switched,
+        mut restored: Switched<'_>,
         mut deployment: Deployment,
         aftermath: &Aftermath,
         blames: bool,
@@ -316,13 +302,14 @@ impl ConfigurationDeployer<'_> {
         deployment.status = if blames { DeploymentStatus::RolledBack } else { DeploymentStatus::Failed };
         deployment.finished_at = Some(now_text());
         if !restored.is_settled() {
-            self.keep_surprises(&mut deployment, &restored)?;
+            self.keep_surprises(&mut deployment, &mut restored)?;
             deployment.log.push("the previous files are back".into());
             self.record_restored(&restored, &deployment, blames)?;
             restored.settle()?;
         }
         let phase = deployment.phase;
         let again = self.try_out(&mut deployment, &aftermath.back_reloads, &aftermath.back_probes, &aftermath.failing);
+        self.not_lost(&deployment)?;
         deployment.phase = phase;
         if let Err(finding) = again {
             deployment.log.push(format!("after the rollback: {}", finding.message));
@@ -338,8 +325,8 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Writes down that the previous files are back, and the quarantine with it.
-    fn record_restored(&self, restored: &Switched, deployment: &Deployment, blames: bool) -> Result<(), Error> {
-        let rows = restored.rows();
+    fn record_restored(&self, restored: &Switched<'_>, deployment: &Deployment, blames: bool) -> Result<(), Error> {
+        let rows = &restored.rows;
         let reason = deployment.error.clone().map(|it| it.message).unwrap_or_default();
         Ok(self.store.together(|store| {
             store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
@@ -363,7 +350,7 @@ impl ConfigurationDeployer<'_> {
         let probes = repertoire.probes(plan);
         let back_probes = before.probes(plan);
         let known = probes.iter().filter(|it| back_probes.iter().any(|old| old.what == it.what));
-        let failing = known.filter(|it| self.actions.look(&it.what, it.within.max(PROBE_BEFORE)).is_err());
+        let failing = known.filter(|it| self.client.try_once(&it.what, it.within.max(PROBE_BEFORE)).is_err());
         Ok(Aftermath {
             reloads: repertoire.reloads(plan),
             failing: failing.map(|it| it.what.clone()).collect(),
@@ -402,11 +389,4 @@ fn entry(kind: &str, what: &str, how: &str, output: &str) -> String {
 
 fn printed(output: &str) -> String {
     if output.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {output}") }
-}
-
-/// Fills in the staged view, however the blanks are set.
-fn in_view(argument: &str, view: &str) -> String {
-    ["{{ staged }}", "{{staged}}", "{{staged }}", "{{ staged}}"]
-        .iter()
-        .fold(argument.to_owned(), |it, name| it.replace(name, view))
 }

@@ -20,6 +20,7 @@ mod tests;
 
 pub use actions::Repertoire;
 pub use error::Error;
+pub use gate::powers;
 pub use heal::Deployed;
 pub use outbox::Delivered;
 pub use prepare::Preview;
@@ -29,18 +30,20 @@ pub use crate::record::{Deployment as DeploymentRecord, DeploymentStatus};
 
 use crate::finding::{Code, Finding, Findings, Verdict};
 use crate::git::{Mirror, Remote};
-use crate::host::action::Actions;
 use crate::host::scan::DigestKey;
+use crate::host::service::{Client, Way};
 use crate::manifest::Facts;
 use crate::record::{Changes, Deployment, Failure, Phase, Trigger};
 use crate::revision::{Commit, ObjectId};
 use crate::secrets::SecretManager;
 use crate::settings::Wanted;
-use crate::settings::{Repository, Settings};
+use crate::settings::{DEFAULT_PATH, Repository, Settings};
 use crate::state::Store;
 use chrono::{SecondsFormat, Utc};
 use prepare::Prepared;
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Brings one repository's revisions to this host.
 pub struct ConfigurationDeployer<'a> {
@@ -53,7 +56,7 @@ pub struct ConfigurationDeployer<'a> {
     facts: Facts,
     secrets: SecretManager,
     key: DigestKey,
-    actions: Actions,
+    client: Client,
     on_phase: &'a dyn Fn(Phase),
 }
 
@@ -114,10 +117,15 @@ impl<'a> ConfigurationDeployer<'a> {
             remote: remote_of(repository),
             facts: settings.facts(repository),
             secrets,
+            client: Client::new(way(settings), &repository.name, DigestKey::new(store.host_key())),
             key: DigestKey::new(store.host_key()),
-            actions: Actions::default(),
             on_phase,
         })
+    }
+
+    /// Returns who looks at targets and changes them.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Returns the repository's name in agent.yaml.
@@ -351,6 +359,29 @@ impl<'a> ConfigurationDeployer<'a> {
 
     fn commit(&self, id: &ObjectId) -> Result<Commit, Error> {
         Ok(self.mirror.borrow().commit(id)?)
+    }
+}
+
+/// The program that is started as the transaction process; unset, everything happens in this one.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Where systemd listens for the transaction process of an installed agent.
+const SOCKET: &str = "/run/headfast/transaction.sock";
+
+/// Says that transactions shall run in a process of their own, which is started as `PROGRAM transaction --config FILE`. For
+/// programs that have that verb, at their start; a second call changes nothing.
+pub fn start_processes_with(program: PathBuf) {
+    let _only_the_first_counts = PROGRAM.set(program);
+}
+
+/// Returns how a host's transaction process is reached: an installed agent that is not root asks the one that systemd
+/// starts, everyone else starts one of his own.
+fn way(settings: &Settings) -> Way {
+    let Some(program) = PROGRAM.get() else { return Way::Here(gate::powers(settings)) };
+    let is_installed = settings.path == Path::new(DEFAULT_PATH) && Path::new(SOCKET).exists();
+    match is_installed && !rustix::process::geteuid().is_root() {
+        true => Way::Socket(SOCKET.into()),
+        false => Way::Child { program: program.clone(), config: settings.path.clone() },
     }
 }
 

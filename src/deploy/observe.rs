@@ -3,8 +3,9 @@
 use super::prepare::files_of;
 use super::{ConfigurationDeployer, Error};
 use crate::git::GitTree;
-use crate::host::{Dir, accounts, scan};
-use crate::manifest::{Prune, path_globs};
+use crate::host::accounts;
+use crate::host::service::Ask;
+use crate::manifest::Prune;
 use crate::pipeline::Rendered;
 use crate::plan::{self, Accounts, Ledger, LiveEntry, LiveKind, LivePath, Observation, Situation};
 use crate::render::{Content, OutputFile, RenderedTarget, Rendering};
@@ -42,26 +43,39 @@ impl ConfigurationDeployer<'_> {
     pub(super) fn look(&self, rendered: &Rendered, tree: &GitTree) -> Result<Seen, Error> {
         let rendering = &rendered.rendering;
         let ledger = self.store.ledger(self.name())?;
-        let accounts = accounts_of(rendering)?;
+        let accounts = self.accounts_of(rendering)?;
         let files = files_of(&ledger);
         let mut wanted = plan::questions(rendering, &files, &accounts);
-        let mut dirs = BTreeMap::new();
         for target in rendering.targets.iter().filter(|it| it.prune == Prune::All) {
-            wanted.extend(self.everything_in(target, &mut dirs)?);
+            wanted.extend(self.everything_in(target)?);
         }
-        let observations = self.observe_all(rendered, tree, wanted, &files, &mut dirs)?;
-        let present = self.present(rendering, &files, &mut dirs)?;
+        let observations = self.observe_all(rendered, tree, wanted, &files)?;
+        let present = self.present(rendering, &files)?;
         Ok(Seen { ledger, accounts, observations, present })
     }
 
     /// Looks at the given paths alone.
     pub(super) fn look_at(&self, rendered: &Rendered, tree: &GitTree, paths: &[LivePath]) -> Result<Seen, Error> {
         let ledger = self.store.ledger(self.name())?;
-        let accounts = accounts_of(&rendered.rendering)?;
+        let accounts = self.accounts_of(&rendered.rendering)?;
         let files = files_of(&ledger);
         let wanted = paths.iter().cloned().collect();
-        let observations = self.observe_all(rendered, tree, wanted, &files, &mut BTreeMap::new())?;
+        let observations = self.observe_all(rendered, tree, wanted, &files)?;
         Ok(Seen { ledger, accounts, observations, present: BTreeMap::new() })
+    }
+
+    /// Looks up the numbers of every owner and group that a rendering names. What names none belongs to the account that
+    /// writes it.
+    fn accounts_of(&self, rendering: &Rendering) -> Result<Accounts, Error> {
+        let mut users = BTreeSet::new();
+        let mut groups = BTreeSet::new();
+        for target in &rendering.targets {
+            users.extend(target.owner.iter().chain(target.files.values().filter_map(|it| it.owner.as_ref())).cloned());
+            groups.extend(target.group.iter().chain(target.files.values().filter_map(|it| it.group.as_ref())).cloned());
+        }
+        let writer = self.client.whoami()?;
+        let accounts = accounts::resolve(&users, &groups)?;
+        Ok(Accounts { default_uid: writer.uid, default_gid: writer.gid, ..accounts })
     }
 
     fn observe_all(
@@ -70,12 +84,13 @@ impl ConfigurationDeployer<'_> {
         tree: &GitTree,
         wanted: BTreeSet<LivePath>,
         files: &Ledger,
-        dirs: &mut Dirs,
     ) -> Result<BTreeMap<LivePath, Observation>, Error> {
         let rendering = &rendered.rendering;
         let mut observations = BTreeMap::new();
-        for at in wanted {
-            let live = self.observe(&at, dirs)?;
+        let asks = wanted.iter().map(|it| Ask { at: it.clone(), known: None }).collect();
+        let sights = self.client.look(asks)?;
+        for (at, sight) in wanted.into_iter().zip(sights) {
+            let live = sight.entry()?;
             let output = output_at(rendering, &at);
             let equals_wanted = match (&live, output, files.contains_key(&at)) {
                 (Some(live), Some(output), false) => self.equals(live, output, tree)?,
@@ -86,18 +101,9 @@ impl ConfigurationDeployer<'_> {
         Ok(observations)
     }
 
-    fn observe(&self, at: &LivePath, dirs: &mut Dirs) -> Result<Option<LiveEntry>, Error> {
-        match open(dirs, &at.root)? {
-            Some(root) => Ok(scan::observe(root, at.path.as_str(), &self.key)?),
-            None => Ok(None),
-        }
-    }
-
     /// Returns every path below a target, for `prune: all`.
-    fn everything_in(&self, target: &RenderedTarget, dirs: &mut Dirs) -> Result<Vec<LivePath>, Error> {
-        let Some(root) = open(dirs, &target.path)? else { return Ok(Vec::new()) };
-        let ignore = path_globs(target.ignore.iter().map(String::as_str)).ok();
-        let walk = scan::walk(root, &|path| ignore.as_ref().is_some_and(|it| it.is_match(path)))?;
+    fn everything_in(&self, target: &RenderedTarget) -> Result<Vec<LivePath>, Error> {
+        let walk = self.client.walk(&target.path, &target.ignore)?;
         Ok(walk.entries.into_keys().map(|path| LivePath { root: target.path.clone(), path }).collect())
     }
 
@@ -117,7 +123,7 @@ impl ConfigurationDeployer<'_> {
 
     /// Counts the files that are present in each target from which something would go. A walk is only made where the
     /// mass-deletion guard could turn on the answer.
-    fn present(&self, rendering: &Rendering, ledger: &Ledger, dirs: &mut Dirs) -> Result<BTreeMap<String, u64>, Error> {
+    fn present(&self, rendering: &Rendering, ledger: &Ledger) -> Result<BTreeMap<String, u64>, Error> {
         let mut leaving: BTreeMap<&str, u64> = BTreeMap::new();
         let mut owned: BTreeMap<&str, u64> = BTreeMap::new();
         for at in ledger.keys() {
@@ -135,10 +141,9 @@ impl ConfigurationDeployer<'_> {
             let target = rendering.targets.iter().find(|it| it.path == root);
             let is_small = n_leaving <= plan::REMOVALS_ALWAYS && n_leaving < n_owned;
             let is_simple = target.is_some_and(|it| it.prune != Prune::All);
-            let count = match open(dirs, root)? {
-                None => 0,
-                Some(_) if is_small && is_simple => n_owned,
-                Some(dir) => scan::walk(dir, &|_| false)?.entries.len() as u64,
+            let count = match is_small && is_simple {
+                true => n_owned,
+                false => self.client.walk(root, &[])?.entries.len() as u64,
             };
             present.insert(root.to_owned(), count);
         }
@@ -146,29 +151,6 @@ impl ConfigurationDeployer<'_> {
     }
 }
 
-/// Target directories that are held open while a plan looks around.
-type Dirs = BTreeMap<String, Option<Dir>>;
-
-/// Opens a target once.
-fn open<'d>(dirs: &'d mut Dirs, root: &str) -> Result<Option<&'d Dir>, Error> {
-    if !dirs.contains_key(root) {
-        let dir = Dir::open(root)?;
-        dirs.insert(root.to_owned(), dir);
-    }
-    Ok(dirs.get(root).and_then(Option::as_ref))
-}
-
 fn output_at<'r>(rendering: &'r Rendering, at: &LivePath) -> Option<&'r OutputFile> {
     rendering.targets.iter().find(|it| it.path == at.root)?.files.get(&at.path)
-}
-
-/// Looks up the numbers of every owner and group that a rendering names.
-fn accounts_of(rendering: &Rendering) -> Result<Accounts, Error> {
-    let mut users = BTreeSet::new();
-    let mut groups = BTreeSet::new();
-    for target in &rendering.targets {
-        users.extend(target.owner.iter().chain(target.files.values().filter_map(|it| it.owner.as_ref())).cloned());
-        groups.extend(target.group.iter().chain(target.files.values().filter_map(|it| it.group.as_ref())).cloned());
-    }
-    Ok(accounts::resolve(&users, &groups)?)
 }

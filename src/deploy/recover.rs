@@ -3,25 +3,31 @@
 use super::actions::Aftermath;
 use super::{ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
-use crate::host::transaction::{self, Journal, Recovered, Switched};
+use crate::host::service::{Recovered, Switched};
+use crate::host::transaction;
 use crate::record::{Deployment, Failure, Phase};
 
 impl ConfigurationDeployer<'_> {
     /// Brings the targets to exactly the old or exactly the new files and goes on from there; returns what was done.
     pub fn recover(&self) -> Result<Option<String>, Error> {
         let state_dir = self.settings.state_dir.to_string_lossy();
-        let note = match transaction::recover(&state_dir, self.name(), &self.key)? {
+        // Mostly nothing is left, and then there is no process to start.
+        let recovered = match transaction::is_pending(&state_dir, self.name()) {
+            Ok(false) => Recovered::Nothing,
+            Ok(true) | Err(_) => self.client.recover()?,
+        };
+        let note = match recovered {
             Recovered::Nothing => None,
-            Recovered::Abandoned(_) => {
+            Recovered::Abandoned => {
                 Some("a deployment was cut short before its switch; the files are the old ones".into())
             }
             Recovered::Forward(mut switched) => {
-                let mut deployment = self.deployment_of(&switched.journal)?;
+                let mut deployment = self.deployment_of(&switched)?;
                 self.record(&mut deployment, &mut switched)?;
                 Some(self.go_on(switched, deployment)?)
             }
             Recovered::Unproven(switched) => {
-                let deployment = self.deployment_of(&switched.journal)?;
+                let deployment = self.deployment_of(&switched)?;
                 match deployment.status {
                     DeploymentStatus::InProgress => Some(self.go_on(switched, deployment)?),
                     // It had its outcome already; only the leftovers were not removed.
@@ -32,8 +38,8 @@ impl ConfigurationDeployer<'_> {
                 }
             }
             Recovered::Restored(switched) => {
-                let deployment = self.deployment_of(&switched.journal)?;
-                let aftermath = aftermath_of(&switched.journal)?;
+                let deployment = self.deployment_of(&switched)?;
+                let aftermath = aftermath_of(&switched)?;
                 let to_blame = deployment
                     .error
                     .as_ref()
@@ -47,18 +53,18 @@ impl ConfigurationDeployer<'_> {
         Ok(note)
     }
 
-    fn go_on(&self, switched: Switched, mut deployment: Deployment) -> Result<String, Error> {
-        let aftermath = aftermath_of(&switched.journal)?;
+    fn go_on(&self, switched: Switched<'_>, mut deployment: Deployment) -> Result<String, Error> {
+        let aftermath = aftermath_of(&switched)?;
         deployment.log.push("cut short after the switch; going on with the reloads".into());
         let result = self.prove(switched, deployment, &aftermath, Findings::new())?;
         let status = result.deployment.map_or("unknown", |it| it.status.as_str());
         Ok(format!("a deployment was cut short after its switch and is finished now: {status}"))
     }
 
-    fn deployment_of(&self, journal: &Journal) -> Result<Deployment, Error> {
-        self.store.deployment(journal.deployment)?.ok_or_else(|| {
+    fn deployment_of(&self, switched: &Switched<'_>) -> Result<Deployment, Error> {
+        self.store.deployment(switched.deployment)?.ok_or_else(|| {
             let message =
-                format!("the journal belongs to deployment {}, which is not in the state", journal.deployment);
+                format!("the journal belongs to deployment {}, which is not in the state", switched.deployment);
             Error::new(Phase::Record, Finding::error(Code::RECOVERY_CONFLICT, message))
         })
     }
@@ -79,8 +85,8 @@ impl ConfigurationDeployer<'_> {
 }
 
 /// Reads back what was to run. Without it nothing could be proven, and that must not pass for a success.
-fn aftermath_of(journal: &Journal) -> Result<Aftermath, Error> {
-    serde_json::from_value(journal.actions.clone()).map_err(|error| {
+fn aftermath_of(switched: &Switched<'_>) -> Result<Aftermath, Error> {
+    serde_json::from_value(switched.actions.clone()).map_err(|error| {
         let message = format!("the journal's actions cannot be read: {error}");
         Error::new(Phase::Record, Finding::error(Code::RECOVERY_CONFLICT, message))
     })

@@ -110,28 +110,10 @@ impl Actions {
         }
     }
 
-    /// Tries until the trial holds or its time is over; returns why it does not hold.
-    pub fn probe(&self, trial: &Trial) -> Result<(), String> {
-        let deadline = Instant::now() + trial.within;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.look(&trial.what, left.clamp(*ONE_TRY.start(), *ONE_TRY.end())) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(error);
-            }
-            process::pause(BETWEEN_TRIES.min(left));
-        }
-    }
-
     /// Looks once.
     pub fn look(&self, what: &Look, within: Duration) -> Result<(), String> {
         match what {
-            Look::Http { url, expect } => http(url, *expect, within),
-            Look::Tcp(address) => tcp(address, within),
+            Look::Http { .. } | Look::Tcp(_) => reach(what, within),
             Look::Command(argv) => judged(process::run(argv, within)),
             Look::Unit(unit) => {
                 let argv = [&self.systemctl, "is-active", "--quiet", "--", unit].map(str::to_owned);
@@ -143,6 +125,32 @@ impl Actions {
                 }
             }
         }
+    }
+}
+
+/// Tries until a trial holds or its time is over; returns why it does not hold.
+pub fn until(trial: &Trial, look: &dyn Fn(&Look, Duration) -> Result<(), String>) -> Result<(), String> {
+    let deadline = Instant::now() + trial.within;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match look(&trial.what, left.clamp(*ONE_TRY.start(), *ONE_TRY.end())) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(error);
+        }
+        process::pause(BETWEEN_TRIES.min(left));
+    }
+}
+
+/// Looks once at what is reached over the network; anything else does not hold.
+pub fn reach(what: &Look, within: Duration) -> Result<(), String> {
+    match what {
+        Look::Http { url, expect } => http(url, *expect, within),
+        Look::Tcp(address) => tcp(address, within),
+        Look::Command(_) | Look::Unit(_) => Err("it is not reached over the network".into()),
     }
 }
 
@@ -211,13 +219,13 @@ mod tests {
     #[test]
     fn a_probe_tries_until_it_holds() {
         let url = server(&[503, 503, 200]);
-        assert_eq!(Actions::default().probe(&trial(Look::Http { url, expect: 200 }, 20_000)), Ok(()));
+        assert_eq!(until(&trial(Look::Http { url, expect: 200 }, 20_000), &reach), Ok(()));
     }
 
     #[test]
     fn k02_a_probe_that_never_holds_says_what_it_saw() {
         let url = server(&[500]);
-        let error = Actions::default().probe(&trial(Look::Http { url, expect: 200 }, 50)).unwrap_err();
+        let error = until(&trial(Look::Http { url, expect: 200 }, 50), &reach).unwrap_err();
         assert_eq!(error, "it answers 500, expected 200");
     }
 

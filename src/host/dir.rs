@@ -7,6 +7,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 /// An open directory.
 #[derive(Debug)]
@@ -39,6 +40,10 @@ pub struct Found {
     /// What changes with the file.
     pub stat: Stat,
 }
+
+/// How long a lock is waited for, and how long between two tries.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -205,15 +210,22 @@ impl Dir {
         rustix::fs::syncfs(&self.fd).map_err(Error::io("flush the file system of", self.path.clone()))
     }
 
-    /// Takes the exclusive lock on the directory that lasts as long as this handle; `false` when another has it.
+    /// Takes the exclusive lock on the directory that lasts as long as this handle; `false` when another keeps it.
+    ///
+    /// Waits a little: the process of an agent that was killed goes away just after it.
     pub fn lock(&self) -> Result<bool, Error> {
-        match rustix::fs::flock(&self.fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                self.locked.set(true);
-                Ok(true)
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match rustix::fs::flock(&self.fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    self.locked.set(true);
+                    return Ok(true);
+                }
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => super::process::pause(LOCK_PAUSE),
+                Err(Errno::WOULDBLOCK) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::io("lock", self.path.clone())(errno)),
             }
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(Error::io("lock", self.path.clone())(errno)),
         }
     }
 

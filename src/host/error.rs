@@ -80,6 +80,20 @@ pub enum Error {
         /// The target's directory.
         path: String,
     },
+    /// What the transaction process said.
+    #[error("{message}")]
+    Told {
+        /// The documented code.
+        code: Code,
+        /// What went wrong.
+        message: String,
+    },
+    /// The transaction process is not there, or talks nonsense.
+    #[error("the transaction process failed: {what}")]
+    Gone {
+        /// What happened.
+        what: String,
+    },
     /// An object of the revision cannot be read.
     #[error(transparent)]
     Read(#[from] crate::revision::ReadError),
@@ -107,6 +121,8 @@ impl Error {
             Error::ReadBack { .. } => Code::READ_BACK,
             Error::Conflict { .. } | Error::Journal { .. } => Code::RECOVERY_CONFLICT,
             Error::Owned { .. } => Code::TARGET_OWNED,
+            Error::Told { code, .. } => *code,
+            Error::Gone { .. } => Code::TRANSACTION,
             Error::Read(_) => Code::INCOMPLETE,
         }
     }

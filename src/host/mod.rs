@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod action;
 pub mod process;
 pub mod scan;
+pub mod service;
 pub mod transaction;
 pub mod view;
 

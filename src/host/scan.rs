@@ -19,6 +19,11 @@ impl DigestKey {
         DigestKey(bytes)
     }
 
+    /// Returns the key's bytes, for the process that works with it.
+    pub(super) fn to_bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// Returns the digest of `bytes`.
     pub fn of(&self, bytes: &[u8]) -> Digest {
         let mut mac = self.start();

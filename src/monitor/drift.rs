@@ -1,13 +1,14 @@
 //! Drift: any difference between what is live and the rendering that was last deployed.
 
 use crate::deploy::{ConfigDeployment, ConfigurationDeployer, Deployed, DeploymentRecord, Error};
-use crate::host::{self, DigestKey, Dir, scan};
-use crate::manifest::{DriftMode, Prune, path_globs};
+use crate::host::DigestKey;
+use crate::host::service::{Ask, Sight};
+use crate::manifest::{DriftMode, Prune};
 use crate::plan::{DiffLimits, LiveEntry, LiveKind, LivePath, Recorded, unified};
 use crate::render::RenderedTarget;
 use crate::report::DriftSummary;
 pub use crate::wire::DriftKind;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,28 +77,20 @@ impl<'a> ConfigurationMonitor<'a> {
     pub fn scan(&self) -> Result<Option<DriftReport>, Error> {
         let Some(deployed) = self.deployer.deployed()? else { return Ok(None) };
         let ledger = self.deployer.store().ledger(self.deployer.name())?;
-        let key = DigestKey::new(self.deployer.store().host_key());
-        let mut dirs: BTreeMap<&str, Result<Option<Dir>, DriftKind>> = BTreeMap::new();
+        let asks = ledger.iter().map(|(at, row)| Ask { at: at.clone(), known: Some(row.stat) }).collect();
+        let sights = self.deployer.client().look(asks)?;
         let mut items = Vec::new();
-        for (at, row) in &ledger {
-            if !dirs.contains_key(at.root.as_str()) {
-                let dir = match Dir::open(&at.root) {
-                    Err(host::Error::Symlink { .. } | host::Error::WrongType { .. }) => Err(DriftKind::Type),
-                    other => Ok(other?),
-                };
-                dirs.insert(&at.root, dir);
-            }
-            let root = dirs.get(at.root.as_str()).and_then(|it| it.as_ref().ok()?.as_ref());
-            let kind = match dirs.get(at.root.as_str()) {
-                Some(Err(kind)) => Some(*kind).filter(|_| row.kind != LiveKind::Directory),
-                _ => compare(root, at, row, &key)?,
+        for ((at, row), sight) in ledger.iter().zip(sights) {
+            let live = match &sight {
+                Sight::Entry(live) => Some(live),
+                _ => None,
             };
-            let Some(kind) = kind else { continue };
-            items.extend(self.item(&deployed, at, Some(row), kind, root)?);
+            let Some(kind) = compare(&sight, row) else { continue };
+            items.extend(self.item(&deployed, at, Some(row), kind, live)?);
         }
         let known: BTreeSet<&LivePath> = ledger.keys().collect();
         for target in deployed.targets().iter().filter(|it| it.prune == Prune::All) {
-            for at in extras(target, &known)? {
+            for at in self.extras(target, &known)? {
                 items.extend(self.item(&deployed, &at, None, DriftKind::Extra, None)?);
             }
         }
@@ -157,13 +150,20 @@ impl<'a> ConfigurationMonitor<'a> {
         Ok(store.set_drift_state(self.deployer.name(), Some(&state))?)
     }
 
+    /// Returns what a target with `prune: all` holds beyond its rendering.
+    fn extras(&self, target: &RenderedTarget, known: &BTreeSet<&LivePath>) -> Result<Vec<LivePath>, Error> {
+        let walk = self.deployer.client().walk(&target.path, &target.ignore)?;
+        let at = |path| LivePath { root: target.path.clone(), path };
+        Ok(walk.entries.into_keys().map(at).filter(|it| !known.contains(it)).collect())
+    }
+
     fn item(
         &self,
         deployed: &Deployed,
         at: &LivePath,
         row: Option<&Recorded>,
         kind: DriftKind,
-        root: Option<&Dir>,
+        live: Option<&LiveEntry>,
     ) -> Result<Option<DriftItem>, Error> {
         let sensitive = row.is_some_and(|it| it.sensitive);
         let target = deployed.targets().iter().find(|it| it.path == at.root);
@@ -172,15 +172,12 @@ impl<'a> ConfigurationMonitor<'a> {
             return Ok(None);
         }
         let name = target.map_or(at.root.clone(), |it| it.name.clone());
-        let is_link = || {
-            let live = root.map(|it| scan::look(it, at.path.as_str())).transpose()?.flatten();
-            Ok::<bool, Error>(live.is_some_and(|it| it.kind != LiveKind::File))
-        };
+        let is_link = live.is_some_and(|it| it.kind != LiveKind::File);
         let diff = match (kind, sensitive) {
-            (DriftKind::Modified, _) if is_link()? => metadata(at, row, root)?,
+            (DriftKind::Modified, _) if is_link => metadata(row, live),
             (DriftKind::Modified, true) => "content differs (secret)\n".to_owned(),
             (DriftKind::Modified, false) => {
-                let new = root.map(|it| scan::read(it, at.path.as_str())).transpose()?.unwrap_or_default();
+                let new = self.deployer.client().read(at)?.map(|it| it.bytes).unwrap_or_default();
                 match deployed.content(at)? {
                     Some(old) => unified(&shown(at), Some(&old), Some(&new), false, DiffLimits::default()),
                     None => "content differs from what was deployed\n".to_owned(),
@@ -188,15 +185,14 @@ impl<'a> ConfigurationMonitor<'a> {
             }
             (DriftKind::Missing, _) => "it is missing\n".to_owned(),
             (DriftKind::Extra, _) => "the rendering does not have it\n".to_owned(),
-            (DriftKind::Mode | DriftKind::Owner | DriftKind::Type, _) => metadata(at, row, root)?,
+            (DriftKind::Mode | DriftKind::Owner | DriftKind::Type, _) => metadata(row, live),
         };
         Ok(Some(DriftItem { target: name, at: at.clone(), kind, sensitive, diff, mode }))
     }
 }
 
 /// Shows what a path is now against what was written there.
-fn metadata(at: &LivePath, row: Option<&Recorded>, root: Option<&Dir>) -> Result<String, Error> {
-    let live = root.map(|it| host::scan::look(it, at.path.as_str())).transpose()?.flatten();
+fn metadata(row: Option<&Recorded>, live: Option<&LiveEntry>) -> String {
     let show = |mode: u32, uid: u32, gid: u32, kind: &LiveKind| {
         let kind = match kind {
             LiveKind::File => "file".to_owned(),
@@ -208,7 +204,7 @@ fn metadata(at: &LivePath, row: Option<&Recorded>, root: Option<&Dir>) -> Result
     };
     let old = row.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
     let new = live.map(|it| show(it.mode, it.uid, it.gid, &it.kind)).unwrap_or_default();
-    Ok(format!("-{old}\n+{new}\n"))
+    format!("-{old}\n+{new}\n")
 }
 
 /// Returns what tells one attempt to heal from another: healing that failed is tried again when the drift, or what is
@@ -228,52 +224,34 @@ fn shown(at: &LivePath) -> String {
     format!("{}/{}", at.root, at.path)
 }
 
-/// Compares one path with its row.
-fn compare(root: Option<&Dir>, at: &LivePath, row: &Recorded, key: &DigestKey) -> Result<Option<DriftKind>, Error> {
+/// Compares what is at a path with its row.
+fn compare(sight: &Sight, row: &Recorded) -> Option<DriftKind> {
     let is_directory = row.kind == LiveKind::Directory;
-    // No rendering has folders of its own: one that is gone shows by the files that are gone with it.
-    let missing = Ok(Some(DriftKind::Missing).filter(|_| !is_directory));
-    let Some(root) = root else { return missing };
-    let path = at.path.as_str();
-    // A folder on the way that has become a link or a file hides what was deployed: the file itself is missing.
-    let found = match scan::look(root, path) {
-        Ok(found) => found,
-        Err(host::Error::Symlink { .. }) => return Ok(Some(DriftKind::Type)),
-        Err(error) => return Err(error.into()),
+    let live = match sight {
+        Sight::Entry(live) => live,
+        // No rendering has folders of its own: one that is gone shows by the files that are gone with it.
+        Sight::Nothing => return Some(DriftKind::Missing).filter(|_| !is_directory),
+        Sight::Blocked(_) => return Some(DriftKind::Type).filter(|_| !is_directory),
+        // The host does not let the repository have the target any more: it is none of its business.
+        Sight::Forbidden => return None,
     };
-    let Some(live) = found else { return missing };
     if is_directory && live.kind == LiveKind::Directory {
-        return Ok(None);
+        return None;
     }
     if std::mem::discriminant(&live.kind) != std::mem::discriminant(&row.kind) {
-        return Ok(Some(DriftKind::Type));
+        return Some(DriftKind::Type);
     }
-    if live.kind != row.kind || content_differs(root, path, &live, row, key)? {
-        return Ok(Some(DriftKind::Modified));
+    // A content that was not read has the metadata that is known, and is the same.
+    let is_other = |it: &crate::render::Digest| it.0 != row.digest;
+    if live.kind != row.kind || live.kind == LiveKind::File && live.digest.as_ref().is_some_and(is_other) {
+        return Some(DriftKind::Modified);
     }
     if live.kind != LiveKind::File {
         // Links have no mode, and their owner means nothing.
-        return Ok(None);
+        return None;
     }
     if live.mode != row.mode {
-        return Ok(Some(DriftKind::Mode));
+        return Some(DriftKind::Mode);
     }
-    Ok(((live.uid, live.gid) != (row.uid, row.gid)).then_some(DriftKind::Owner))
-}
-
-fn content_differs(root: &Dir, path: &str, live: &LiveEntry, row: &Recorded, key: &DigestKey) -> Result<bool, Error> {
-    if live.kind != LiveKind::File || live.stat == row.stat {
-        return Ok(false);
-    }
-    let read = scan::observe(root, path, key)?;
-    Ok(read.and_then(|it| it.digest).is_none_or(|it| it.0 != row.digest))
-}
-
-/// Returns what a target with `prune: all` holds beyond its rendering.
-fn extras(target: &RenderedTarget, known: &BTreeSet<&LivePath>) -> Result<Vec<LivePath>, Error> {
-    let Some(root) = Dir::open(&target.path)? else { return Ok(Vec::new()) };
-    let ignore = path_globs(target.ignore.iter().map(String::as_str)).ok();
-    let walk = scan::walk(&root, &|path| ignore.as_ref().is_some_and(|it| it.is_match(path)))?;
-    let at = |path| LivePath { root: target.path.clone(), path };
-    Ok(walk.entries.into_keys().map(at).filter(|it| !known.contains(it)).collect())
+    ((live.uid, live.gid) != (row.uid, row.gid)).then_some(DriftKind::Owner)
 }

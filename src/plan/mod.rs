@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A path in a target directory: the directory's absolute path, and the path in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LivePath {
     /// The target's directory.
     pub root: String,
@@ -52,7 +52,7 @@ pub struct Stat {
 }
 
 /// What is on the disk at one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveEntry {
     /// What it is.
     pub kind: LiveKind,

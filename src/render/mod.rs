@@ -21,6 +21,7 @@ use crate::finding::Findings;
 use crate::manifest::{Check, DriftMode, Facts, Probe, Prune, Publish, Reload};
 use crate::place::Place;
 use crate::revision::{ObjectId, Tree};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -115,7 +116,7 @@ pub struct Rendering {
 }
 
 /// A digest in lowercase hexadecimal (SHA-256).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Digest(pub String);
 
 impl fmt::Debug for Digest {
@@ -182,7 +183,7 @@ pub struct OutputFile {
 }
 
 /// What an output file holds.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Content {
     /// A blob of the revision, read only when it is written.
     Blob {
@@ -191,7 +192,8 @@ pub enum Content {
         /// Its size in bytes.
         size: u64,
     },
-    /// Bytes made by rendering.
+    /// Bytes made by rendering; they may be secret, and are never written down.
+    #[serde(skip)]
     Bytes(Arc<[u8]>),
     /// A symbolic link's text.
     Link(String),
@@ -209,7 +211,8 @@ impl fmt::Debug for Content {
 }
 
 /// A path inside a target that is safe to deploy: relative, UTF-8, without `.`, `..`, control characters or reserved names.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct TargetPath(String);
 
 impl TargetPath {
@@ -226,6 +229,20 @@ impl TargetPath {
     pub fn recorded(path: &str) -> Option<TargetPath> {
         let is_safe = |it: &str| !it.is_empty() && it != "." && it != ".." && !it.contains('\0');
         path.split('/').all(is_safe).then(|| TargetPath(path.to_owned()))
+    }
+}
+
+impl From<TargetPath> for String {
+    fn from(path: TargetPath) -> String {
+        path.0
+    }
+}
+
+impl TryFrom<String> for TargetPath {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<TargetPath, String> {
+        TargetPath::recorded(&path).ok_or_else(|| format!("{path:?} could lead out of a target"))
     }
 }
 

@@ -28,6 +28,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where agent.yaml lies on an installed host.
+pub const DEFAULT_PATH: &str = "/etc/headfast/agent.yaml";
+
 /// The most bytes that a list of signers may have.
 const SIGNERS_MAX_BYTES: usize = 1 << 20;
 

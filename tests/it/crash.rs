@@ -4,8 +4,34 @@ use crate::host::{AGENT, MANIFEST, TestHost};
 use std::collections::BTreeMap;
 use std::fs;
 
-/// A command that kills the program which runs it, the first time.
-const KILLS: &str = "[/bin/sh, -c, 'test -e @DIR@/once || { touch @DIR@/once; kill -9 $PPID; }']";
+/// Who is killed by an action, the first time that it runs: the transaction process, which runs it, or the agent behind that.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Transaction,
+    Agent,
+}
+
+impl Victim {
+    const ALL: [Victim; 2] = [Victim::Transaction, Victim::Agent];
+
+    /// A command that kills it.
+    fn command(self) -> String {
+        let process = match self {
+            Victim::Transaction => "$PPID",
+            // The fourth field of proc_pid_stat(5) is the parent.
+            Victim::Agent => "$(cut -d \" \" -f 4 /proc/$PPID/stat)",
+        };
+        format!("[/bin/sh, -c, 'test -e @DIR@/once || {{ touch @DIR@/once; kill -9 {process}; }}']")
+    }
+
+    /// What `sync` ends with: someone says what happened as long as the agent lives.
+    fn status(self) -> i32 {
+        match self {
+            Victim::Transaction => 1,
+            Victim::Agent => -1,
+        }
+    }
+}
 
 /// The visible files and what they hold.
 fn files(host: &TestHost) -> BTreeMap<String, Vec<u8>> {
@@ -18,30 +44,35 @@ fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A host with one deployment, and a second commit whose deployment runs an action that kills the program.
-fn killed_in(action: &str) -> TestHost {
+fn killed_in(action: &str, victim: Victim) -> TestHost {
     let host = TestHost::with(&[("files/a", "old a"), ("files/gone", "x")]);
     host.remove("files/gone");
-    let manifest = format!("{MANIFEST}    {action}: [{{command: {KILLS}}}]\n");
+    let manifest = format!("{MANIFEST}    {action}: [{{command: {}}}]\n", victim.command());
     host.commit(&[("headfast.yaml", &manifest), ("files/a", "new a"), ("files/b", "new b")]);
-    assert_eq!(host.run(&["sync"]).status, -1, "it is killed");
+    let end = host.run(&["sync"]).ends(victim.status());
+    if let Victim::Transaction = victim {
+        end.says(&["E_TRANSACTION"]);
+    }
     host
 }
 
 #[test]
 fn killed_in_a_check_leaves_the_old_files() {
-    let host = killed_in("check");
-    let old = texts(&[("a", "old a"), ("gone", "x")]);
-    host.run(&["status"]).ends(0).says(&["cut short before its switch", "the files are the old ones"]);
-    assert_eq!(files(&host), old);
-    host.run(&["history"]).ends(0).says(&["failed", "cut short"]);
-    host.run(&["sync"]).ends(0);
-    assert_eq!(files(&host), texts(&[("a", "new a"), ("b", "new b")]));
+    for victim in Victim::ALL {
+        let host = killed_in("check", victim);
+        let old = texts(&[("a", "old a"), ("gone", "x")]);
+        host.run(&["status"]).ends(0).says(&["cut short before its switch", "the files are the old ones"]);
+        assert_eq!(files(&host), old);
+        host.run(&["history"]).ends(0).says(&["failed"]);
+        host.run(&["sync"]).ends(0);
+        assert_eq!(files(&host), texts(&[("a", "new a"), ("b", "new b")]));
+    }
 }
 
 #[test]
 fn killed_in_a_reload_or_probe_goes_on_from_there() {
-    for action in ["reload", "probe"] {
-        let host = killed_in(action);
+    for (action, victim) in ["reload", "probe"].into_iter().flat_map(|it| Victim::ALL.map(|victim| (it, victim))) {
+        let host = killed_in(action, victim);
         let new = texts(&[("a", "new a"), ("b", "new b")]);
         // A verb that only reads brings it to an end, too.
         host.run(&["history"]).ends(0).says(&["cut short after its switch", "success"]);
@@ -58,7 +89,7 @@ fn killed_before_a_probe_that_fails_is_rolled_back() {
     let host = TestHost::with(&[("files/a", "old a")]);
     host.agent(&AGENT.replace("push: direct", "push: 'off'"));
     let probe = "probe: [{command: [/bin/sh, -c, '! grep -q new @LIVE@/a'], within: 1s}]";
-    let manifest = format!("{MANIFEST}    reload: [{{command: {KILLS}}}]\n    {probe}\n");
+    let manifest = format!("{MANIFEST}    reload: [{{command: {}}}]\n    {probe}\n", Victim::Agent.command());
     host.commit(&[("headfast.yaml", &manifest), ("files/a", "new a")]);
     assert_eq!(host.run(&["sync"]).status, -1);
     host.run(&["sync"]).ends(4).says(&["rolled_back", "E_QUARANTINED"]);

@@ -187,10 +187,20 @@ impl TestHost {
         headfast(self.dir.path(), &whole)
     }
 
+    /// Runs a sync under strace, which kills the program, its transaction process or an action before its n-th call of a kind,
+    /// whichever comes there first; returns how the program ended when one was killed.
+    pub fn sync_killed(&self, call: &str, n: usize) -> Option<std::process::ExitStatus> {
+        let status = self.sync_with("signal=KILL", call, n);
+        let log = fs::read_to_string(self.path("strace")).unwrap();
+        log.contains("+++ killed by SIGKILL +++").then_some(status)
+    }
+
     /// Runs a sync under strace, which injects a fault (`signal=KILL`, `error=EIO`) at the n-th call of a kind.
     pub fn sync_with(&self, fault: &str, call: &str, n: usize) -> std::process::ExitStatus {
         Command::new(crate::servers::program("strace", "strace", "strace"))
-            .args(["-f", "-qqq", "-o", "/dev/null", "-e", &format!("trace={call}")])
+            .args(["-f", "-q", "-o"])
+            .arg(self.path("strace"))
+            .args(["-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={call}:{fault}:when={n}")])
             .arg(env!("CARGO_BIN_EXE_headfast"))
             .args(["sync", "--config"])

@@ -3,7 +3,6 @@
 use super::*;
 use crate::deploy::change::request;
 use crate::deploy::prepare::Prepared;
-use crate::host::transaction::{self, Switched};
 use crate::revision::{ObjectId, Tree};
 
 const ACTIONS: &str = "    reload: [{command: [/bin/sh, -c, 'cat ROOT/a >> ROOT/../reloads']}]\n    \
@@ -33,12 +32,11 @@ fn die(host: &Host, commit: &str, until: Until) {
         request.deployment = deployment.id;
         request.repository = "site".into();
         request.actions = serde_json::to_value(&aftermath).unwrap();
-        let state = it.settings.state_dir.to_str().unwrap();
-        let staged = transaction::stage(state, &request, &it.key, &|id| ready.tree.blob(id)).unwrap();
+        let staged = it.client().stage(&request, &|id| ready.tree.blob(id)).unwrap();
         if until == Until::Staged {
             return;
         }
-        let mut switched: Switched = staged.commit(&it.key).unwrap();
+        let mut switched = staged.commit().unwrap();
         if until == Until::Committed {
             return;
         }
@@ -52,7 +50,7 @@ fn die(host: &Host, commit: &str, until: Until) {
                 let failure = crate::record::Failure { code: "E_PROBE".into(), message: "the probe fails".into() };
                 deployment.error = Some(failure);
                 it.save(&deployment).unwrap();
-                drop(switched.restore(&it.key).unwrap());
+                drop(switched.restore().unwrap());
             }
             _ => {}
         }

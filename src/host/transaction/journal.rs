@@ -11,9 +11,10 @@
 //!
 //! Each is written to a temporary name, flushed, renamed and the folder flushed; later steps only rename.
 
-use crate::host::Error;
 use crate::host::dir::Dir;
+use crate::host::{Error, PREFIX};
 use crate::plan::{LiveKind, Recorded, Stat};
+use crate::render::TargetPath;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::io::{Read, Write};
@@ -114,6 +115,26 @@ impl Root {
         }
     }
 
+    /// Returns whether everything it names lies in the target, on the way to it, or in a staging folder.
+    pub(in crate::host) fn is_consistent(&self) -> bool {
+        let is_path = |it: &str| TargetPath::recorded(it).is_some();
+        let joined = match (self.base.as_str(), self.prefix.as_str()) {
+            (base, "") => base.to_owned(),
+            ("/", prefix) => format!("/{prefix}"),
+            (base, prefix) => format!("{base}/{prefix}"),
+        };
+        let on_the_way = |it: &str| self.prefix == it || self.prefix.starts_with(&format!("{it}/"));
+        joined == self.path
+            && (self.prefix.is_empty() || is_path(&self.prefix))
+            && self.staging.starts_with(PREFIX)
+            && !self.staging.contains('/')
+            && self.files.iter().all(|it| is_path(&it.path))
+            && self
+                .directories
+                .iter()
+                .all(|it| is_path(&it.path) && (on_the_way(&it.path) || self.in_target(&it.path).is_some()))
+    }
+
     /// Returns the path below `base` of a path in the target.
     pub fn in_base(&self, path: &str) -> String {
         match (self.prefix.as_str(), path) {
@@ -190,10 +211,15 @@ impl Shelf {
         let missing = || Error::io("open", state_dir)(rustix::io::Errno::NOENT);
         let mut dir = Dir::open(state_dir)?.ok_or_else(missing)?;
         for name in ["transactions", repository] {
-            if dir.make_dir(name)? {
+            let is_new = dir.make_dir(name)?;
+            let below = dir.below(name)?.ok_or_else(missing)?;
+            if is_new {
+                // It belongs to whoever the state belongs to, which need not be who makes transactions.
+                let owner = dir.look(".")?.ok_or_else(missing)?;
+                below.set_access(0o700, owner.uid, owner.gid)?;
                 dir.flush()?;
             }
-            dir = dir.below(name)?.ok_or_else(missing)?;
+            dir = below;
         }
         Ok(Shelf { dir })
     }

@@ -19,9 +19,10 @@ use crate::plan::{LiveEntry, LivePath, Recorded};
 use crate::render::{Content, TargetPath};
 use crate::revision::{ObjectId, ReadError};
 use journal::{Shelf, Step};
+use serde::{Deserialize, Serialize};
 
 /// What a deployment wants changed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     /// The deployment's number.
     pub deployment: i64,
@@ -34,7 +35,7 @@ pub struct Request {
 }
 
 /// The changes in one target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetChange {
     /// The target's directory.
     pub root: String,
@@ -47,7 +48,7 @@ pub struct TargetChange {
 }
 
 /// The change of one path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
     /// The path in the target.
     pub path: TargetPath,
@@ -86,7 +87,7 @@ pub struct Switched {
 }
 
 /// The ledger's rows after a transaction.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// To be written.
     pub put: Vec<(LivePath, Recorded)>,
@@ -268,6 +269,11 @@ impl Switched {
 /// Returns whether a transaction is going on, or was cut short and waits for [`recover`].
 pub fn is_pending(state_dir: &str, repository: &str) -> Result<bool, Error> {
     Shelf::is_used(state_dir, repository)
+}
+
+/// Returns what a transaction left behind when it was cut short, for the question whether it may be finished.
+pub fn left_over(state_dir: &str, repository: &str) -> Result<Option<Journal>, Error> {
+    Ok(Shelf::open(state_dir, repository)?.read()?.map(|(_, journal)| journal))
 }
 
 /// Finishes or removes what a transaction left behind when it was cut short. Safe to repeat.
