@@ -184,6 +184,7 @@ codes! {
     COMMAND_NOT_ALLOWED Refused "A command that is not in `allow.commands`.";
     UNIT_NOT_ALLOWED Refused "A unit that is not in `allow.units`.";
     UNIT Invalid "A unit name that is not valid.";
+    UNIT_SELF Refused "A unit that headfast itself needs, or that would stop the host.";
     USER_NOT_ALLOWED Refused "An owner that is not in `allow.users`.";
     EXISTING Refused "A file that headfast did not write stands where a first deployment wants to write.";
     MASS_DELETE Refused "The revision would remove too much.";
@@ -210,6 +211,8 @@ codes! {
     RECOVERY_CONFLICT Stuck "After a crash a file is neither old nor new.";
     RELOAD RolledBack "A reload failed after the switch.";
     PROBE RolledBack "A probe failed after the switch.";
+    ACTION Failed "The host could not run a check, reload or probe.";
+    SYSTEMD_DOWN Failed "systemd is not running or cannot be reached.";
     PROBE_BEFORE Failed "A probe fails already, before the switch.";
     ROLLBACK_FAILED Stuck "The previous state could not be restored.";
     NOTHING_TO_ROLL_BACK Failed "There is no earlier deployment to go back to.";

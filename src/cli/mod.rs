@@ -21,11 +21,12 @@ mod drift;
 mod control;
 mod transaction;
 mod generate;
+mod action;
 
 use crate::deploy;
 use clap::Parser;
 use exit::{Exit, Failure};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use ui::Ui;
 
@@ -64,6 +65,8 @@ enum Verb {
     #[command(hide = true)]
     Transaction(transaction::Args),
     #[command(hide = true)]
+    Action(action::Args),
+    #[command(hide = true)]
     MarkdownHelp(generate::MarkdownArgs),
     #[command(hide = true)]
     Completions(generate::CompletionArgs),
@@ -73,6 +76,7 @@ enum Verb {
 
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    crate::host::process::supervise_with(Path::new(OWN_PROGRAM));
     deploy::start_processes_with(PathBuf::from(OWN_PROGRAM));
     let exit = match Cli::try_parse() {
         Ok(cli) => {
@@ -109,6 +113,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Suspend(args) => control::suspend(args, ui),
         Verb::Resume(args) => control::resume(args, ui),
         Verb::Transaction(args) => transaction::run(args, ui),
+        Verb::Action(args) => Ok(action::run(args)),
         Verb::MarkdownHelp(args) => generate::markdown(args, ui),
         Verb::Completions(args) => generate::completions(args, ui),
         Verb::Man(args) => generate::man(args, ui),

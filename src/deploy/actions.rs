@@ -7,6 +7,20 @@ use crate::plan::Plan;
 use crate::render::{RenderedTarget, Rendering};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::time::Duration;
+
+/// Where systemd looks for units (systemd.unit(5)).
+const UNIT_FOLDERS: [&str; 6] = [
+    "/etc/systemd/system",
+    "/etc/systemd/system.control",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// How long systemd may take to read its unit files.
+const DAEMON_RELOAD: Duration = Duration::from_secs(90);
 
 /// The actions of a rendering, as they are remembered with the live deployment: what a rollback to it runs, and which
 /// of a newcomer's probes it has already.
@@ -61,8 +75,23 @@ impl Repertoire {
         Repertoire { targets: targets.collect(), released: rendering.released.clone() }
     }
 
-    /// Returns the reloads that the changed paths call for, each once, in switching order.
+    /// Returns the reloads that the changed paths call for, each once, in switching order. Before the first unit's job
+    /// systemd reads unit files again: when one was written, or when it says itself that it must.
     pub fn reloads(&self, plan: &Plan) -> Vec<Job> {
+        let mut jobs = self.own_reloads(plan);
+        let first = jobs.iter().position(|it| matches!(it.what, Task::Unit { .. }));
+        if let Some(first) = first {
+            let units = jobs.iter().filter_map(|it| match &it.what {
+                Task::Unit { unit, .. } => Some(unit.clone()),
+                _ => None,
+            });
+            let units = if writes_units(plan) { Vec::new() } else { units.collect() };
+            jobs.insert(first, Job { what: Task::DaemonReload(units), within: DAEMON_RELOAD });
+        }
+        jobs
+    }
+
+    fn own_reloads(&self, plan: &Plan) -> Vec<Job> {
         let mut seen: HashSet<&Task> = HashSet::new();
         let mut jobs = Vec::new();
         for target in &self.targets {
@@ -87,6 +116,14 @@ impl Repertoire {
 pub fn checks<'a>(target: &'a RenderedTarget, plan: &Plan) -> Vec<&'a Check> {
     let changed = changed_paths(plan, &target.path);
     target.check.iter().filter(|it| concerns(&texts(&it.when), &changed)).collect()
+}
+
+fn writes_units(plan: &Plan) -> bool {
+    plan.writes().any(|it| is_unit_file(&format!("{}/{}", it.at.root, it.at.path.as_str())))
+}
+
+fn is_unit_file(path: &str) -> bool {
+    UNIT_FOLDERS.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
 }
 
 fn changed_paths<'a>(plan: &'a Plan, root: &str) -> Vec<&'a str> {
@@ -121,4 +158,19 @@ fn trial(probe: &Probe) -> Trial {
         ProbeKind::Unit(unit) => Look::Unit(unit.clone()),
     };
     Trial { what, within: probe.within, settle: probe.settle }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l17_units_and_their_drop_ins_are_told_by_their_folder() {
+        for path in ["/etc/systemd/system/a.service", "/run/systemd/system/a.service.d/10-x.conf"] {
+            assert!(is_unit_file(path), "{path}");
+        }
+        for path in ["/etc/systemd/system-generators/a", "/etc/systemd/journald.conf", "/srv/etc/systemd/system/a"] {
+            assert!(!is_unit_file(path), "{path}");
+        }
+    }
 }

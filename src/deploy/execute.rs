@@ -6,7 +6,7 @@ use super::prepare::{Ready, may_blame, text_of};
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
 use crate::host::action::{Job, Look, Task, Trial};
-use crate::host::process;
+use crate::host::process::{self, Fault};
 use crate::host::service::{CommitFailed, FileCopy, Staged, Switched};
 use crate::host::transaction::Request;
 use crate::manifest::Check;
@@ -95,7 +95,8 @@ impl ConfigurationDeployer<'_> {
                 deployment.log.push(entry("check", &shown, &outcome.describe(), &outcome.output));
                 if !outcome.is_success() {
                     let message = format!("the check {shown:?} {}", outcome.describe());
-                    let finding = Finding::error(Code::CHECK, message).at(&check.place).hint(printed(&outcome.output));
+                    let code = code_of(outcome.fault(), Code::CHECK);
+                    let finding = Finding::error(code, message).at(&check.place).hint(printed(&outcome.output));
                     return Err(Error::new(Phase::Check, finding));
                 }
             }
@@ -228,7 +229,8 @@ impl ConfigurationDeployer<'_> {
             deployment.log.push(entry("reload", &job.what.to_string(), &outcome.describe(), &outcome.output));
             if !outcome.is_success() {
                 let message = format!("the reload {:?} {}", job.what.to_string(), outcome.describe());
-                return Err(Finding::error(Code::RELOAD, message).hint(printed(&outcome.output)));
+                let code = code_of(outcome.fault(), Code::RELOAD);
+                return Err(Finding::error(code, message).hint(printed(&outcome.output)));
             }
         }
         if !probes.is_empty() {
@@ -252,13 +254,13 @@ impl ConfigurationDeployer<'_> {
     ) -> Result<(), Finding> {
         for trial in probes {
             let result = self.client.probe(trial);
-            let how = result.as_ref().err().map_or("holds", String::as_str);
+            let how = result.as_ref().err().map_or("holds", |it| it.why.as_str());
             deployment.log.push(entry("probe", &trial.what.to_string(), how, ""));
-            if let Err(error) = result {
+            if let Err(miss) = result {
                 let before = failing.contains(&trial.what);
-                let code = if before { Code::PROBE_BEFORE } else { Code::PROBE };
+                let code = code_of(miss.fault, if before { Code::PROBE_BEFORE } else { Code::PROBE });
                 let also = if before { ", as it did before the switch" } else { "" };
-                let message = format!("the probe {} fails{also}: {error}", trial.what);
+                let message = format!("the probe {} fails{also}: {}", trial.what, miss.why);
                 return Err(Finding::error(code, message));
             }
         }
@@ -273,7 +275,7 @@ impl ConfigurationDeployer<'_> {
         aftermath: &Aftermath,
         finding: Finding,
     ) -> Result<ConfigDeployment, Error> {
-        let blames = aftermath.may_blame && [Code::RELOAD, Code::PROBE].contains(&finding.code);
+        let blames = aftermath.may_blame && is_to_blame(finding.code.name);
         let error = Error::new(deployment.phase, finding);
         deployment.error = Some(error.failure());
         if !self.repository.rollback.automatic {
@@ -368,6 +370,20 @@ impl ConfigurationDeployer<'_> {
 enum SwitchError {
     Before(Error),
     After(Error),
+}
+
+/// Returns the code of a failed action: its own, unless the host could not even run it.
+fn code_of(fault: Fault, own: Code) -> Code {
+    match fault {
+        Fault::Action => own,
+        Fault::Host => Code::ACTION,
+        Fault::Systemd => Code::SYSTEMD_DOWN,
+    }
+}
+
+/// Returns whether an error is the fault of the commit, going by its code's name. Errors of the host never are.
+pub(super) fn is_to_blame(code: &str) -> bool {
+    code == Code::PROBE.name || code == Code::RELOAD.name
 }
 
 fn ended(deployment: Deployment, findings: Findings) -> ConfigDeployment {

@@ -46,7 +46,7 @@ pub fn powers(settings: &Settings) -> Powers {
         };
         Gate::of(&settings, repository).judge(wish)
     };
-    Powers { state_dir, judge: Box::new(judge) }
+    Powers { state_dir, systemctl: "systemctl".to_owned(), judge: Box::new(judge) }
 }
 
 struct Gate<'a> {

@@ -1,6 +1,7 @@
 //! After a crash: what the transaction left behind is finished or removed, recorded, and the deployment goes on.
 
 use super::actions::Aftermath;
+use super::execute::is_to_blame;
 use super::{ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
 use crate::host::service::{Recovered, Switched};
@@ -40,10 +41,7 @@ impl ConfigurationDeployer<'_> {
             Recovered::Restored(switched) => {
                 let deployment = self.deployment_of(&switched)?;
                 let aftermath = aftermath_of(&switched)?;
-                let to_blame = deployment
-                    .error
-                    .as_ref()
-                    .is_some_and(|it| it.code == Code::PROBE.name || it.code == Code::RELOAD.name);
+                let to_blame = deployment.error.as_ref().is_some_and(|it| is_to_blame(&it.code));
                 let blames = aftermath.may_blame && to_blame;
                 self.settle_restored(switched, deployment, &aftermath, blames, Findings::new())?;
                 Some("a rollback was cut short; the previous files are back".into())

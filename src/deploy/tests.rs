@@ -3,8 +3,10 @@
 mod faults;
 mod passes;
 mod reverts;
+mod units;
 
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus};
+use crate::host::service::{Client, Way};
 use crate::monitor::{ConfigurationMonitor, DriftReport};
 use crate::plan::LivePath;
 use crate::record::{Deployment, Trigger};
@@ -90,7 +92,7 @@ impl World {
         std::fs::create_dir_all(&root).unwrap();
         let text = format!(
             "host: {name}\nstate_dir: {state}\nrepositories:\n  - name: site\n    url: {url}\n    branch: main\n    \
-             environment: production\n    allow: {{paths: [{root}], commands: [/bin/sh]}}\n{more}",
+             environment: production\n    allow: {{paths: [{root}], commands: [/bin/sh], units: [x.service, y.service]}}\n{more}",
             state = root.join("state").display(),
             url = self.root.join("remote.git").display(),
             root = root.display(),
@@ -108,6 +110,24 @@ impl Host {
         let deployer =
             ConfigurationDeployer::new(&self.settings, &self.settings.repositories[0], &store, &|_| {}).unwrap();
         work(&deployer)
+    }
+
+    /// Makes a pass with another systemctl, which notes its arguments; returns them.
+    fn sync_with_systemctl(&self, script: &str) -> (ConfigDeployment, Vec<String>) {
+        use std::os::unix::fs::PermissionsExt;
+        let (file, log) = (self.root.with_file_name("systemctl"), self.root.with_file_name("log"));
+        let text = format!("#!/bin/sh\nshift\necho \"$@\" >>{}\n{script}\n", log.display());
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let store = Store::open(&self.settings.state_dir, "test").unwrap();
+        let mut deployer =
+            ConfigurationDeployer::new(&self.settings, &self.settings.repositories[0], &store, &|_| {}).unwrap();
+        let systemctl = file.to_str().unwrap().to_owned();
+        let powers = crate::host::service::Powers { systemctl, ..super::powers(&self.settings) };
+        deployer.client = Client::new(Way::Here(powers), "site", deployer.key.clone());
+        let result = deployer.sync(Trigger::Manual).unwrap();
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        (result, log.lines().map(str::to_owned).collect())
     }
 
     fn sync(&self) -> ConfigDeployment {

@@ -34,7 +34,7 @@ pub(super) fn reloads(fields: &mut Fields, findings: &mut Findings) -> Vec<Reloa
         let within = within(fields, WITHIN, findings);
         let action = match one_of(node, fields, &["unit", "command"], findings)? {
             ("unit", value) => {
-                let unit = unit(value, &fields.path("unit"), findings);
+                let unit = unit(value, &fields.path("unit"), findings).filter(|it| !is_protected(it, value, findings));
                 let verbs = VERBS.map(|it| (it, it));
                 let verb = fields.optional_choice("action", &verbs, findings).unwrap_or(VERBS[0]).to_owned();
                 unit.map(|unit| ReloadAction::Unit { unit, verb })
@@ -160,6 +160,63 @@ pub fn is_unit(text: &str) -> bool {
         && !stem.is_empty()
         && !stem.ends_with('@')
         && stem.chars().all(|it| it.is_ascii_alphanumeric() || ":_.\\@-".contains(it))
+}
+
+/// Units that other programs are asked through, or that end or isolate the whole host.
+const PROTECTED: [&str; 20] = [
+    "dbus.service",
+    "dbus.socket",
+    "dbus-broker.service",
+    "init.scope",
+    "ctrl-alt-del.target",
+    "default.target",
+    "emergency.service",
+    "emergency.target",
+    "exit.target",
+    "final.target",
+    "halt.target",
+    "kexec.target",
+    "poweroff.target",
+    "reboot.target",
+    "rescue.service",
+    "rescue.target",
+    "runlevel0.target",
+    "runlevel6.target",
+    "shutdown.target",
+    "soft-reboot.target",
+];
+
+/// The services of systemd that do no more than to bring a configuration into effect, which is what one deploys.
+const CONFIGURABLE: [&str; 11] = [
+    "systemd-binfmt.service",
+    "systemd-journal-remote.service",
+    "systemd-journal-upload.service",
+    "systemd-modules-load.service",
+    "systemd-networkd.service",
+    "systemd-oomd.service",
+    "systemd-resolved.service",
+    "systemd-sysctl.service",
+    "systemd-sysusers.service",
+    "systemd-timesyncd.service",
+    "systemd-tmpfiles-setup.service",
+];
+
+/// Returns whether a unit is one that no repository may restart: headfast's own, in whose middle of a deployment it would
+/// be ended; those through which systemd is asked; and those that end the host.
+pub fn is_protected_unit(unit: &str) -> bool {
+    let is_ours = unit.starts_with("headfast.") || unit.starts_with("headfast-") || unit.starts_with("headfast@");
+    let is_systemd = unit.starts_with("systemd-") && !unit.starts_with("systemd-nspawn@");
+    is_ours || PROTECTED.contains(&unit) || (is_systemd && !CONFIGURABLE.contains(&unit))
+}
+
+fn is_protected(unit: &str, node: &Node, findings: &mut Findings) -> bool {
+    let is_protected = is_protected_unit(unit);
+    if is_protected {
+        let message = format!("the unit {unit:?} is one that headfast itself needs, or that would stop the host");
+        let hint = "no repository may restart it; do it by hand, or let a timer of your own do it";
+        findings.push(Finding::error(Code::UNIT_SELF, message).at(&node.place).hint(hint));
+    }
+    is_protected
 }
 
 fn http(node: &Node, what: &str, findings: &mut Findings) -> Option<String> {

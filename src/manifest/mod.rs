@@ -10,7 +10,7 @@ mod hostile;
 #[cfg(test)]
 mod tests;
 
-pub use actions::is_unit;
+pub use actions::{is_protected_unit, is_unit};
 pub use load::{load, load_targets, read, variables};
 pub use paths::{check_name, covers, path_globs};
 

@@ -16,12 +16,15 @@ impl Victim {
 
     /// A command that kills it.
     fn command(self) -> String {
+        // The fourth field of proc_pid_stat(5) is the parent; between the command and the transaction is a supervisor.
+        let parent = "$(cut -d \" \" -f 4 /proc/$PARENT/stat)";
         let process = match self {
-            Victim::Transaction => "$PPID",
-            // The fourth field of proc_pid_stat(5) is the parent.
-            Victim::Agent => "$(cut -d \" \" -f 4 /proc/$PPID/stat)",
+            Victim::Transaction => parent.replace("$PARENT", "$PPID"),
+            Victim::Agent => parent.replace("$PARENT", &parent.replace("$PARENT", "$PPID")),
         };
-        format!("[/bin/sh, -c, 'test -e @DIR@/once || {{ touch @DIR@/once; kill -9 {process}; }}']")
+        // It would go on for ever, but is ended with whoever asked for it.
+        let kill = format!("kill -9 {process}; sleep 1000");
+        format!("[/bin/sh, -c, 'test -e @DIR@/once || {{ touch @DIR@/once; {kill}; }}']")
     }
 
     /// What `sync` ends with: someone says what happened as long as the agent lives.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed, in its helpers too")]
 
+mod actions;
 mod agent;
 mod bad_input;
 mod blame;

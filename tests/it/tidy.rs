@@ -54,6 +54,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("chrono_tz", &["schedule"]),
     ("git2", &["git"]),
     ("rusqlite", &["state"]),
+    ("close_fds", &["host"]),
     ("prometheus_client", &["observe"]),
     ("axum", &["observe"]),
     ("clap", &["cli"]),

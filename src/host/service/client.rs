@@ -6,8 +6,8 @@ use super::powers::Powers;
 use super::server::{Reply, Server};
 use crate::finding::Code;
 use crate::host::Error;
-use crate::host::action::{self, Job, Look, Trial};
-use crate::host::process::Outcome;
+use crate::host::action::{self, Job, Look, Miss, Trial};
+use crate::host::process::{Fault, Outcome};
 use crate::host::scan::{DigestKey, Walk};
 use crate::host::transaction::{ReadBlob, Request, Rows};
 use crate::plan::LivePath;
@@ -191,22 +191,22 @@ impl Client {
     }
 
     /// Looks once whether something holds; returns why it does not. What needs the network is looked at from here.
-    pub fn try_once(&self, what: &Look, within: Duration) -> Result<(), String> {
+    pub fn try_once(&self, what: &Look, within: Duration) -> Result<(), Miss> {
         match what {
             Look::Http { .. } | Look::Tcp(_) => action::reach(what, within),
             Look::Command(_) | Look::Unit(_) => {
-                match self.ask(Question::Try { what: what.clone(), within }).map(|it| it.answer) {
-                    Ok(Answer::Tried(None)) => Ok(()),
-                    Ok(Answer::Tried(Some(why))) => Err(why),
-                    Ok(other) => Err(unexpected(other).to_string()),
-                    Err(error) => Err(error.to_string()),
+                let asked = self.ask(Question::Try { what: what.clone(), within }).map(|it| it.answer);
+                let failed = |error: Error| Miss { why: error.to_string(), fault: Fault::Host };
+                match asked.map_err(failed)? {
+                    Answer::Tried(miss) => miss.map_or(Ok(()), Err),
+                    other => Err(failed(unexpected(other))),
                 }
             }
         }
     }
 
     /// Tries until the trial holds or its time is over; returns why it does not hold.
-    pub fn probe(&self, trial: &Trial) -> Result<(), String> {
+    pub fn probe(&self, trial: &Trial) -> Result<(), Miss> {
         action::until(trial, &|what, within| self.try_once(what, within))
     }
 

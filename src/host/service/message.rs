@@ -2,7 +2,7 @@
 
 use crate::finding::Code;
 use crate::host::Error;
-use crate::host::action::{Job, Look};
+use crate::host::action::{Job, Look, Miss};
 use crate::host::process::Outcome;
 use crate::host::transaction::{Request, Rows};
 use crate::plan::{LiveEntry, LivePath, Stat};
@@ -99,7 +99,7 @@ pub enum Answer {
     /// To [`Question::Check`], one for each that was run; and to [`Question::Run`].
     Outcomes(Vec<Outcome>),
     /// To [`Question::Try`]: why it does not hold.
-    Tried(Option<String>),
+    Tried(Option<Miss>),
     /// To [`Question::Commit`], [`Question::Restore`].
     Switched(Switch),
     /// To [`Question::Recover`].

@@ -27,6 +27,8 @@ pub type Judge = Box<dyn Fn(&str, Wish<'_>) -> Result<(), Finding> + Send>;
 pub struct Powers {
     /// The state directory.
     pub state_dir: String,
+    /// The program that talks to systemd.
+    pub systemctl: String,
     /// Who says yes or no.
     pub judge: Judge,
 }
@@ -81,6 +83,7 @@ impl Powers {
         match &job.what {
             Task::Command(argv) => self.allow_command(repository, argv),
             Task::Unit { unit, .. } => self.allow(repository, Wish::Unit(unit)),
+            Task::DaemonReload(units) => units.iter().try_for_each(|it| self.allow(repository, Wish::Unit(it))),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::revision::{ObjectId, ReadError};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 /// Answers questions about targets, and changes them.
 pub struct Server {
@@ -50,8 +51,10 @@ pub fn from_standard_input() -> Result<UnixStream, Error> {
 /// Answers what is asked over a socket, until the other side goes away. A transaction that is not finished then stays as
 /// it is, for recovery.
 pub fn serve(stream: UnixStream, powers: Powers) -> Result<(), Error> {
+    let asker = stream.try_clone().map_err(Error::std("keep", "the connection"))?;
     let mut channel = Channel::new(stream);
     let mut server = Server::new(powers);
+    server.actions.asker = Some(Arc::new(asker.into()));
     while let Some(received) = channel.receive::<Message>()? {
         let Reply { answer, body } = server.answer(received.message, received.file);
         channel.send(&answer, &body, None)?;
@@ -62,7 +65,8 @@ pub fn serve(stream: UnixStream, powers: Powers) -> Result<(), Error> {
 impl Server {
     /// Returns a server that may do what `powers` say.
     pub fn new(powers: Powers) -> Server {
-        Server { powers, actions: Actions::default(), held: Held::Nothing }
+        let actions = Actions { systemctl: powers.systemctl.clone(), asker: None };
+        Server { powers, actions, held: Held::Nothing }
     }
 
     /// Does what is asked. `plan` holds the contents of a [`Question::Stage`].

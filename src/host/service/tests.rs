@@ -43,7 +43,7 @@ impl World {
             Wish::Group(gid) if gid == own.1 => Ok(()),
             other => Err(Finding::error(Code::TARGET_NOT_ALLOWED, format!("{other:?} is not allowed"))),
         };
-        Powers { state_dir: self.state.clone(), judge: Box::new(judge) }
+        Powers { state_dir: self.state.clone(), systemctl: String::new(), judge: Box::new(judge) }
     }
 
     fn client(&self) -> Client {
@@ -144,7 +144,7 @@ fn a_journal_for_a_target_that_is_not_allowed_any_more_is_not_finished() {
     drop(client.stage(&world.request(&client, "new"), &no_blobs).unwrap().commit().unwrap());
     drop(client);
     let judge = |_: &str, _: Wish<'_>| Err(Finding::error(Code::TARGET_NOT_ALLOWED, "no"));
-    let powers = Powers { state_dir: world.state.clone(), judge: Box::new(judge) };
+    let powers = Powers { state_dir: world.state.clone(), systemctl: String::new(), judge: Box::new(judge) };
     let strict = Client::new(Way::Here(powers), "site", DigestKey::new(KEY));
     assert_eq!(code(strict.recover()), "E_TARGET_NOT_ALLOWED");
     let client = world.client();
