@@ -196,6 +196,7 @@ codes! {
     CAP Failed "An owner that this process may not set.";
     TARGET_SYMLINK Failed "A target, or a folder in it, is a symbolic link.";
     TARGET_TYPE Failed "Something that is not a regular file stands where a file belongs.";
+    PUBLISH Refused "A target that is published in place cannot become one of generations, nor the other way round.";
     TARGET_CHANGED Failed "A file changed while it was being replaced.";
     TARGET_READONLY Failed "A target cannot be written.";
     TARGET_OWNED Busy "Another agent owns the target.";

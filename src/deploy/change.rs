@@ -21,6 +21,8 @@ pub fn request(plan: &Plan, rendering: &Rendering, ledger: &Ledger, accounts: &A
         let operations = plan.operations.iter().filter(|it| it.at.root == root);
         TargetChange {
             root: root.to_owned(),
+            publish: rendered.map(|it| it.publish),
+            sensitive: sensitive(ledger, root),
             directories: directory_style(rendered, accounts),
             made: made(ledger, root),
             changes: operations.map(|it| change(it, rendered, ledger)).collect(),
@@ -42,6 +44,11 @@ fn directory_style(rendered: Option<&RenderedTarget>, accounts: &Accounts) -> (u
 
 fn made(ledger: &Ledger, root: &str) -> Vec<String> {
     let rows = ledger.iter().filter(|(at, row)| at.root == root && row.kind == LiveKind::Directory);
+    rows.map(|(at, _)| at.path.as_str().to_owned()).collect()
+}
+
+fn sensitive(ledger: &Ledger, root: &str) -> Vec<String> {
+    let rows = ledger.iter().filter(|(at, row)| at.root == root && row.sensitive);
     rows.map(|(at, _)| at.path.as_str().to_owned()).collect()
 }
 

@@ -159,9 +159,18 @@ impl ConfigurationDeployer<'_> {
     pub(super) fn record(&self, deployment: &mut Deployment, switched: &mut Switched<'_>) -> Result<(), Error> {
         self.keep_surprises(deployment, switched)?;
         let rows = &switched.rows;
-        self.store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
+        self.store.together(|store| {
+            store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
+            store.restat(self.name(), &rows.restat)
+        })?;
         switched.settle()?;
         Ok(())
+    }
+
+    /// Ends a transaction whose outcome is recorded, and notes what live files are known by afterwards.
+    pub(super) fn finish(&self, switched: Switched<'_>) -> Result<(), Error> {
+        let restat = switched.finish()?;
+        Ok(self.store.restat(self.name(), &restat)?)
     }
 
     /// Keeps what was live when the names were switched and is not what the transaction knew.
@@ -195,7 +204,7 @@ impl ConfigurationDeployer<'_> {
                 deployment.error = None;
                 (self.on_phase)(Phase::Record);
                 self.save_live(&deployment, &aftermath.repertoire, &aftermath.facts)?;
-                switched.finish()?;
+                self.finish(switched)?;
                 Ok(ended(deployment, findings))
             }
             Err(finding) => self.take_back(switched, deployment, aftermath, finding),
@@ -283,7 +292,7 @@ impl ConfigurationDeployer<'_> {
             deployment.finished_at = Some(now_text());
             deployment.log.push("rollback.automatic is off: the new files stay".into());
             self.save_live(&deployment, &aftermath.repertoire, &aftermath.facts)?;
-            switched.finish()?;
+            self.finish(switched)?;
             return Ok(ended(deployment, error.findings));
         }
         // Recovery must know the reason if we die in the middle.
@@ -319,7 +328,7 @@ impl ConfigurationDeployer<'_> {
             findings.push(Finding::warning(Code::ROLLBACK_FAILED, message));
         }
         self.save(&deployment)?;
-        restored.finish()?;
+        self.finish(restored)?;
         if !blames {
             self.note_tried(&deployment)?;
         }
@@ -332,6 +341,7 @@ impl ConfigurationDeployer<'_> {
         let reason = deployment.error.clone().map(|it| it.message).unwrap_or_default();
         Ok(self.store.together(|store| {
             store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
+            store.restat(self.name(), &rows.restat)?;
             if let (true, Some(digest)) = (blames, deployment.digest.clone()) {
                 let (revision, since) = (deployment.revision.clone(), now_text());
                 store.quarantine(self.name(), &Quarantined { digest, revision, reason, since })?;

@@ -5,7 +5,7 @@ use super::{ConfigurationDeployer, Error};
 use crate::git::GitTree;
 use crate::host::accounts;
 use crate::host::service::Ask;
-use crate::manifest::Prune;
+use crate::manifest::{Prune, Publish};
 use crate::pipeline::Rendered;
 use crate::plan::{self, Accounts, Ledger, LiveEntry, LiveKind, LivePath, Observation, Situation};
 use crate::render::{Content, OutputFile, RenderedTarget, Rendering};
@@ -45,6 +45,12 @@ impl ConfigurationDeployer<'_> {
         let ledger = self.store.ledger(self.name())?;
         let accounts = self.accounts_of(rendering)?;
         let files = files_of(&ledger);
+        for target in &rendering.targets {
+            // Only a target that becomes one of generations is asked what is in it.
+            let matters = |it: &&LivePath| target.publish == Publish::Generations && it.root == target.path;
+            let recorded = files.keys().filter(matters).map(|it| it.path.clone());
+            self.client.judge(&target.path, target.publish, recorded.collect())?;
+        }
         let mut wanted = plan::questions(rendering, &files, &accounts);
         for target in rendering.targets.iter().filter(|it| it.prune == Prune::All) {
             wanted.extend(self.everything_in(target)?);

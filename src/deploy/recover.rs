@@ -33,7 +33,7 @@ impl ConfigurationDeployer<'_> {
                     DeploymentStatus::InProgress => Some(self.go_on(switched, deployment)?),
                     // It had its outcome already; only the leftovers were not removed.
                     _ => {
-                        switched.finish()?;
+                        self.finish(switched)?;
                         None
                     }
                 }

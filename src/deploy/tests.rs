@@ -1,6 +1,7 @@
 //! Whole passes against a real repository and a real target, both in a temporary directory.
 
 mod faults;
+mod generations;
 mod passes;
 mod reverts;
 mod units;

@@ -186,6 +186,12 @@ impl Dir {
             .map_err(Error::io("rename to", to.path_of(to_name)))
     }
 
+    /// Gives the file or link `name` another name in `to`, without following a link.
+    pub fn link(&self, name: &str, to: &Dir, to_name: &str) -> Result<(), Error> {
+        rustix::fs::linkat(&self.fd, name, &to.fd, to_name, AtFlags::empty())
+            .map_err(Error::io("link to", to.path_of(to_name)))
+    }
+
     /// Returns the names in this directory, in no particular order.
     pub fn names(&self) -> Result<Vec<Vec<u8>>, Error> {
         let entries = rustix::fs::Dir::read_from(&self.fd).map_err(Error::io("list", self.path.clone()))?;
@@ -233,6 +239,53 @@ impl Dir {
     pub fn set_access(&self, mode: u32, uid: u32, gid: u32) -> Result<(), Error> {
         set_access(self.fd.as_fd(), &self.path, mode, uid, gid)
     }
+
+    /// Gives this directory the extended attributes of another.
+    pub fn copy_attributes(&self, from: &Dir) -> Result<(), Error> {
+        copy_attributes(from.fd.as_fd(), self.fd.as_fd(), &self.path)
+    }
+}
+
+/// Lets `to` share the blocks of `from` until one of them is written; `false` where the file system cannot do that.
+pub(super) fn reflink(from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -> Result<bool, Error> {
+    match rustix::fs::ioctl_ficlone(to, from) {
+        Ok(()) => Ok(true),
+        // A full or failing disk is worth saying; all else means that this pair of files cannot share.
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS)) => Err(Error::io("write", path)(errno)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Copies extended attributes, access lists and labels among them, as far as this process may set them.
+pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -> Result<(), Error> {
+    let mut names = vec![0u8; 64 * 1024];
+    let n_bytes = match rustix::fs::flistxattr(from, &mut names[..]) {
+        Ok(n_bytes) => n_bytes,
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        Err(errno) => return Err(Error::io("list the attributes of", path)(errno)),
+    };
+    for name in names[..n_bytes].split(|it| *it == 0).filter(|it| !it.is_empty()) {
+        let mut value = vec![0u8; 64 * 1024];
+        let set = rustix::fs::fgetxattr(from, name, &mut value[..])
+            .and_then(|n_bytes| rustix::fs::fsetxattr(to, name, &value[..n_bytes], rustix::fs::XattrFlags::empty()));
+        match set {
+            // What this process may not read or set, the kernel or a label policy sets by itself.
+            Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NODATA) => {}
+            Err(errno) => return Err(Error::io("copy the attributes of", path)(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Gives `to` the times of `from`, so that a copy does not look like a change.
+pub(super) fn copy_times(from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -> Result<(), Error> {
+    let stat = rustix::fs::fstat(from).map_err(Error::io("look at", path))?;
+    let time = |seconds, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos as _ };
+    let times = rustix::fs::Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    };
+    rustix::fs::futimens(to, &times).map_err(Error::io("set the times of", path))
 }
 
 /// Sets owner, group and mode of an open file, skipping what is right already.

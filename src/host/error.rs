@@ -94,6 +94,16 @@ pub enum Error {
         /// What happened.
         what: String,
     },
+    /// A target is published in one way, and shall be in the other.
+    #[error("{path} is published {found}, and that cannot change to `{wanted}`; give the target another `path`")]
+    Publish {
+        /// The target's directory.
+        path: String,
+        /// How it is, for example `in place`.
+        found: &'static str,
+        /// How it shall be.
+        wanted: &'static str,
+    },
     /// An object of the revision cannot be read.
     #[error(transparent)]
     Read(#[from] crate::revision::ReadError),
@@ -123,6 +133,7 @@ impl Error {
             Error::Owned { .. } => Code::TARGET_OWNED,
             Error::Told { code, .. } => *code,
             Error::Gone { .. } => Code::TRANSACTION,
+            Error::Publish { .. } => Code::PUBLISH,
             Error::Read(_) => Code::INCOMPLETE,
         }
     }

@@ -4,6 +4,7 @@ mod dir;
 mod error;
 pub mod accounts;
 pub mod action;
+pub mod live;
 pub mod process;
 pub mod scan;
 pub mod service;

@@ -5,7 +5,8 @@
 
 use super::Error;
 use super::dir::{Dir, split};
-use super::transaction::{FileChange, Staged};
+use super::live::text_of;
+use super::transaction::{FileChange, Staged, TREE};
 use crate::plan::LiveKind;
 use rustix::fs::FileType;
 use std::collections::BTreeMap;
@@ -25,8 +26,14 @@ pub fn build(staged: &Staged, target: &str) -> Result<String, Error> {
         .filter(|it| it.incoming.is_some() || it.outgoing.is_some())
         .map(|it| (it.path.as_str(), it))
         .collect();
-    let live = base.below(&root.prefix)?;
-    let view = Builder { base, staging: &staging, live_root: &root.path, changes: &changes };
+    // A generation is made from the one before, and has its new files in their places already.
+    let (live, new) = match &root.generation {
+        Some(generation) => (generation.source.map(text_of), staging.below(TREE)?),
+        None => (Some(String::new()), None),
+    };
+    let live = live.map(|it| base.below(&root.in_base(&it))).transpose()?.flatten();
+    let live_root = live.as_ref().map_or_else(String::new, |it| it.path().to_owned());
+    let view = Builder { base, staging: &staging, new, live_root: &live_root, changes: &changes };
     if let Some(live) = live {
         view.link_live(&live, "")?;
     }
@@ -41,6 +48,7 @@ pub fn build(staged: &Staged, target: &str) -> Result<String, Error> {
 struct Builder<'a> {
     base: &'a Dir,
     staging: &'a Dir,
+    new: Option<Dir>,
     live_root: &'a str,
     changes: &'a BTreeMap<&'a str, &'a FileChange>,
 }
@@ -70,16 +78,20 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Copies one new file out of its slot, with its mode.
+    /// Copies one new file out of its slot, or out of the new tree, with its mode.
     fn copy_staged(&self, path: &str, change: &FileChange) -> Result<(), Error> {
         let (folder, name) = split(path);
         let here = self.folder(folder)?;
-        let slot = change.slot.to_string();
         let Some(new) = &change.incoming else { return Ok(()) };
         match &new.kind {
             LiveKind::Link(text) => here.make_link(name, text),
             _ => {
-                let mut from = self.staging.read(&slot)?;
+                let mut from = match &self.new {
+                    Some(tree) => tree.below(folder)?.map(|it| it.read(name)).transpose()?.ok_or_else(|| {
+                        Error::Conflict { path: tree.path_of(path), what: "the new tree is gone".into() }
+                    })?,
+                    None => self.staging.read(&change.slot.to_string())?,
+                };
                 let mut to = here.create(name)?;
                 std::io::copy(&mut from, &mut to).map_err(Error::std("copy to", here.path_of(name)))?;
                 super::dir::set_access(rustix::fd::AsFd::as_fd(&to), &here.path_of(name), new.mode, new.uid, new.gid)

@@ -16,6 +16,7 @@ pub use paths::{check_name, covers, path_globs};
 
 use crate::document::Format;
 use crate::place::Place;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -329,10 +330,13 @@ pub struct Override {
 }
 
 /// How the files of a target become visible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Publish {
     /// Each file is renamed over the live one.
     InPlace,
+    /// A complete tree beside the others, and one symbolic link, `current`, that is switched.
+    Generations,
 }
 
 /// Which files are removed.

@@ -47,7 +47,7 @@ fn read(mut fields: Fields, name: String, place: &Place, findings: &mut Findings
     let group = account(&mut fields, "group", findings);
     let mode = mode(&mut fields, findings);
     let overrides = overrides(&mut fields, findings);
-    publish(&mut fields, findings);
+    let publish = publish(&mut fields, path.as_ref(), findings);
     let prune = prune(&mut fields, path.as_ref(), findings);
     let ignore = globs(fields.strings("ignore", findings), &fields.path("ignore"), findings);
     let target = Target {
@@ -60,7 +60,7 @@ fn read(mut fields: Fields, name: String, place: &Place, findings: &mut Findings
         group,
         mode,
         overrides,
-        publish: Publish::InPlace,
+        publish,
         prune,
         ignore,
         check: actions::checks(&mut fields, findings),
@@ -228,22 +228,31 @@ fn overrides(fields: &mut Fields, findings: &mut Findings) -> Vec<Override> {
     overrides
 }
 
-fn publish(fields: &mut Fields, findings: &mut Findings) {
-    let Some(node) = fields.take("publish") else { return };
-    let what = fields.path("publish");
-    if decode::choice(node, &what, &[("in-place", true), ("generations", false)], findings) == Some(false) {
-        let message = format!("`{what}: generations` is not supported by this version of headfast");
-        findings.push(Finding::error(Code::UNSUPPORTED, message).at(&node.place).hint("use `in-place`"));
+fn publish(fields: &mut Fields, path: Option<&Located<String>>, findings: &mut Findings) -> Publish {
+    let choices = [("in-place", Publish::InPlace), ("generations", Publish::Generations)];
+    let node = fields.take("publish");
+    let publish = fields.optional_choice("publish", &choices, findings).unwrap_or(Publish::InPlace);
+    if let (Publish::Generations, true, Some(node)) = (publish, is_etc(path), node) {
+        findings.push(never_on_etc(&format!("{}: generations", fields.path("publish")), "in-place", node));
     }
+    publish
 }
 
 fn prune(fields: &mut Fields, path: Option<&Located<String>>, findings: &mut Findings) -> Prune {
     let choices = [("owned", Prune::Owned), ("all", Prune::All), ("never", Prune::Never)];
     let node = fields.take("prune");
     let prune = fields.optional_choice("prune", &choices, findings).unwrap_or(Prune::Owned);
-    if let (Prune::All, Some("/etc"), Some(node)) = (prune, path.map(|it| it.value.as_str()), node) {
-        let message = format!("`{}: all` is never allowed on /etc itself", fields.path("prune"));
-        findings.push(Finding::error(Code::TARGET_FORBIDDEN, message).at(&node.place).hint("use `owned`"));
+    if let (Prune::All, true, Some(node)) = (prune, is_etc(path), node) {
+        findings.push(never_on_etc(&format!("{}: all", fields.path("prune")), "owned", node));
     }
     prune
+}
+
+fn is_etc(path: Option<&Located<String>>) -> bool {
+    path.is_some_and(|it| it.value == "/etc")
+}
+
+fn never_on_etc(what: &str, instead: &str, node: &Node) -> Finding {
+    let message = format!("`{what}` is never allowed on /etc itself");
+    Finding::error(Code::TARGET_FORBIDDEN, message).at(&node.place).hint(format!("use `{instead}`"))
 }

@@ -3,7 +3,7 @@ use crate::document::{Format, Limits, MergeKeys, parse};
 use crate::finding::{Code, Findings};
 use std::sync::Arc;
 
-/// The example of DESIGN.md section 4, without `publish: generations`.
+/// The example of DESIGN.md section 4.
 pub(super) const EXAMPLE: &str = r#"
 version: 1
 environments:
@@ -245,6 +245,7 @@ fn b20_paths_and_forbidden_targets() {
         "/srv/a/b"
     );
     insta::assert_snapshot!(with_target("    path: /etc\n    files: []\n    prune: all\n"), @"7:12 E_TARGET_FORBIDDEN: `targets.a.prune: all` is never allowed on /etc itself (use `owned`)");
+    insta::assert_snapshot!(with_target("    path: /etc\n    files: []\n    publish: generations\n"), @"7:14 E_TARGET_FORBIDDEN: `targets.a.publish: generations` is never allowed on /etc itself (use `in-place`)");
     assert_eq!(with_target("    path: /etc\n    files: []\n    prune: owned\n"), "");
 }
 
@@ -309,7 +310,6 @@ fn names_that_refer_to_nothing() {
 #[test]
 fn wrong_values_are_named() {
     let lines = [
-        "publish: generations",
         "publish: inplace",
         "prune: some",
         "drift: fix",
@@ -326,7 +326,6 @@ fn wrong_values_are_named() {
     ];
     let shown: Vec<String> = lines.iter().map(|it| with_line(it)).collect();
     insta::assert_snapshot!(shown.join("\n"), @"
-    7:14 E_UNSUPPORTED: `targets.a.publish: generations` is not supported by this version of headfast (use `in-place`)
     7:14 E_VALUE: `targets.a.publish` cannot be `inplace` (it is one of in-place, generations)
     7:12 E_VALUE: `targets.a.prune` cannot be `some` (it is one of owned, all, never)
     7:12 E_VALUE: `targets.a.drift` cannot be `fix` (it is one of off, report, heal)
@@ -411,4 +410,13 @@ fn targets_of_agent_yaml_are_a_list_or_a_map() {
     1:69 E_VALUE: `../x` is not a name for a target (names start with a letter or digit and hold letters, digits, `.`, `_` and `-`)
     ");
     assert_eq!(read("5").0, None);
+}
+
+#[test]
+fn a_target_is_published_in_place_unless_it_says_generations() {
+    let text = "version: 1\nenvironments: {prod: {type: production}}\ntargets:\n  a: {path: /a, files: [{copy: a}]}\n  b: {path: /b, files: [{copy: b}], publish: generations}\n";
+    let (manifest, findings) = read(text);
+    assert!(findings.is_empty(), "{}", shown(&findings));
+    let publish: Vec<Publish> = manifest.unwrap().targets.iter().map(|it| it.publish).collect();
+    assert_eq!(publish, [Publish::InPlace, Publish::Generations]);
 }

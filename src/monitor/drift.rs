@@ -4,7 +4,7 @@ use crate::deploy::{ConfigDeployment, ConfigurationDeployer, Deployed, Deploymen
 use crate::host::DigestKey;
 use crate::host::service::{Ask, Sight};
 use crate::manifest::{DriftMode, Prune};
-use crate::plan::{DiffLimits, LiveEntry, LiveKind, LivePath, Recorded, unified};
+use crate::plan::{DiffLimits, LiveEntry, LiveKind, LivePath, Recorded, Restat, unified};
 use crate::render::RenderedTarget;
 use crate::report::DriftSummary;
 pub use crate::wire::DriftKind;
@@ -75,6 +75,11 @@ impl<'a> ConfigurationMonitor<'a> {
     ///
     /// A file whose inode, size, modification and change time are those of its row is taken as unchanged without reading it.
     pub fn scan(&self) -> Result<Option<DriftReport>, Error> {
+        self.look(&mut Vec::new())
+    }
+
+    /// Scans, and adds what is known now by other metadata, though nobody changed it, to `moved`.
+    fn look(&self, moved: &mut Vec<Restat>) -> Result<Option<DriftReport>, Error> {
         let Some(deployed) = self.deployer.deployed()? else { return Ok(None) };
         let ledger = self.deployer.store().ledger(self.deployer.name())?;
         let asks = ledger.iter().map(|(at, row)| Ask { at: at.clone(), known: Some(row.stat) }).collect();
@@ -85,7 +90,13 @@ impl<'a> ConfigurationMonitor<'a> {
                 Sight::Entry(live) => Some(live),
                 _ => None,
             };
-            let Some(kind) = compare(&sight, row) else { continue };
+            let Some(kind) = compare(&sight, row) else {
+                moved.extend(live.filter(|it| it.stat != row.stat && it.digest.is_some()).map(|it| {
+                    // It was read although nobody changed it.
+                    Restat { at: at.clone(), from: row.stat, to: it.stat }
+                }));
+                continue;
+            };
             items.extend(self.item(&deployed, at, Some(row), kind, live)?);
         }
         let known: BTreeSet<&LivePath> = ledger.keys().collect();
@@ -105,7 +116,10 @@ impl<'a> ConfigurationMonitor<'a> {
         }
         // Half a switch is not drift.
         self.deployer.recover()?;
-        let Some(report) = self.scan()? else { return Ok(None) };
+        let mut moved = Vec::new();
+        let Some(report) = self.look(&mut moved)? else { return Ok(None) };
+        // What was read once and is as it was deployed need not be read again.
+        self.deployer.store().restat(self.deployer.name(), &moved)?;
         self.tell(&report.deployment, &report.summary())?;
         let heal = report.items.iter().any(|it| it.mode == DriftMode::Heal);
         let store = self.deployer.store();

@@ -51,6 +51,19 @@ pub struct Stat {
     pub ctime_ns: i64,
 }
 
+/// A file's metadata became another although nobody changed the file: a new name beside it, or a copy in its place.
+///
+/// The ledger's row follows when it says `from`, so that the file is still known without being read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restat {
+    /// Where.
+    pub at: LivePath,
+    /// What the metadata was.
+    pub from: Stat,
+    /// What it is now.
+    pub to: Stat,
+}
+
 /// What is on the disk at one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveEntry {

@@ -114,6 +114,7 @@ fn add_target(hasher: &mut Hasher, target: &RenderedTarget) {
     hasher.number(u64::from(target.directory_mode));
     hasher.text(match target.publish {
         Publish::InPlace => "in-place",
+        Publish::Generations => "generations",
     });
     hasher.text(match target.prune {
         Prune::Owned => "owned",

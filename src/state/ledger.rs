@@ -1,7 +1,7 @@
 //! The ledger: what headfast wrote, path by path.
 
 use super::{Error, Store, json, to_json};
-use crate::plan::{Ledger, LivePath, Recorded, Stat};
+use crate::plan::{Ledger, LivePath, Recorded, Restat, Stat};
 use crate::render::TargetPath;
 use rusqlite::{Row, params};
 
@@ -30,6 +30,25 @@ impl Store {
                 store.run(sql, (repository, &path.root, path.path.as_str()))?;
             }
             put.iter().try_for_each(|(path, recorded)| store.put_recorded(repository, path, recorded))
+        })
+    }
+
+    /// Makes rows follow files whose metadata moved although nobody changed them; rows that say something else stay.
+    pub fn restat(&self, repository: &str, moved: &[Restat]) -> Result<(), Error> {
+        let bits = |it: &Stat| (it.inode.cast_signed(), it.size.cast_signed(), it.mtime_ns, it.ctime_ns);
+        self.together(|store| {
+            for Restat { at, from, to } in moved {
+                let sql = "UPDATE ledger SET inode = ?1, size = ?2, mtime_ns = ?3, ctime_ns = ?4 \
+                    WHERE repository = ?5 AND root = ?6 AND path = ?7 \
+                    AND inode = ?8 AND size = ?9 AND mtime_ns = ?10 AND ctime_ns = ?11";
+                let (to, from, path) = (bits(to), bits(from), at.path.as_str());
+                #[rustfmt::skip]
+                let values = params![
+                    to.0, to.1, to.2, to.3, repository, at.root, path, from.0, from.1, from.2, from.3
+                ];
+                store.run(sql, values)?;
+            }
+            Ok(())
         })
     }
 

@@ -1,6 +1,6 @@
 use super::{Error, KeptFile, OutboxItem, Quarantined, RepositoryState, Store, Suspension};
 use crate::finding::Code;
-use crate::plan::{LiveKind, LivePath, Recorded, Stat};
+use crate::plan::{LiveKind, LivePath, Recorded, Restat, Stat};
 use crate::record::{Changes, Deployment, DeploymentStatus, Failure, Kept, Phase, Trigger};
 use crate::render::{Digest, TargetPath};
 use crate::revision::ObjectId;
@@ -455,4 +455,19 @@ fn the_host_key_is_made_once_and_differs_between_hosts() {
 fn a_store_can_move_to_another_thread() {
     fn moves<T: Send>() {}
     moves::<Store>();
+}
+
+#[test]
+fn a_row_follows_its_file_unless_it_says_something_else_by_now() {
+    let home = Home::new();
+    let store = home.open();
+    let (at, row) = (path("/srv", "a"), recorded("one"));
+    store.change_ledger("site", &[(at.clone(), row.clone())], &[]).unwrap();
+    let to = Stat { inode: 3, ..row.stat };
+    let stale = Restat { at: at.clone(), from: Stat { ctime_ns: 0, ..row.stat }, to: Stat::default() };
+    let elsewhere = Restat { at: path("/srv", "b"), from: row.stat, to };
+    store.restat("site", &[stale, elsewhere]).unwrap();
+    assert_eq!(store.ledger("site").unwrap(), [(at.clone(), row.clone())].into());
+    store.restat("site", &[Restat { at: at.clone(), from: row.stat, to }]).unwrap();
+    assert_eq!(store.ledger("site").unwrap(), [(at, Recorded { stat: to, ..row })].into());
 }

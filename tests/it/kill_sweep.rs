@@ -47,7 +47,7 @@ fn names(host: &TestHost) -> Files {
 }
 
 /// Copies what a deployment changes, so that every point of the sweep begins alike.
-fn copy(host: &TestHost, from: &str, to: &str) {
+pub fn copy(host: &TestHost, from: &str, to: &str) {
     for folder in ["live", "state"] {
         let (from, to) = (host.path(from).join(folder), host.path(to).join(folder));
         std::fs::remove_dir_all(&to).ok();

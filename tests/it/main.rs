@@ -11,6 +11,7 @@ mod crash;
 mod error_reference;
 mod examples;
 mod flow;
+mod generations;
 mod host;
 mod kill_sweep;
 mod nginx;

@@ -10,8 +10,9 @@ use crate::host::action::{self, Job, Look, Miss, Trial};
 use crate::host::process::{Fault, Outcome};
 use crate::host::scan::{DigestKey, Walk};
 use crate::host::transaction::{ReadBlob, Request, Rows};
-use crate::plan::LivePath;
-use crate::render::Content;
+use crate::manifest::Publish;
+use crate::plan::{LivePath, Restat};
+use crate::render::{Content, TargetPath};
 use crate::revision::ObjectId;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -171,6 +172,11 @@ impl Client {
             Answer::Walk { entries, unnameable } => Ok(Walk { entries: entries.into_iter().collect(), unnameable }),
             other => Err(unexpected(other)),
         }
+    }
+
+    /// Refuses a target that cannot be published as it shall be; `recorded` are the paths that headfast wrote in it.
+    pub fn judge(&self, root: &str, publish: Publish, recorded: Vec<TargetPath>) -> Result<(), Error> {
+        self.done(self.ask(Question::Judge { root: root.to_owned(), publish, recorded })?)
     }
 
     /// Reads a file or link; `None` when neither is there.
@@ -422,9 +428,13 @@ impl Switched<'_> {
         }
     }
 
-    /// Ends the transaction: what was live before is removed.
-    pub fn finish(self) -> Result<(), Error> {
-        self.client.done(self.client.ask(Question::Finish)?)
+    /// Ends the transaction: what was live before is removed. Returns what live files are known by now that lost another
+    /// name.
+    pub fn finish(self) -> Result<Vec<Restat>, Error> {
+        match self.client.ask(Question::Finish)?.answer {
+            Answer::Finished(moved) => Ok(moved),
+            other => Err(unexpected(other)),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use crate::host::Error;
 use crate::host::action::{Job, Look, Miss};
 use crate::host::process::Outcome;
 use crate::host::transaction::{Request, Rows};
-use crate::plan::{LiveEntry, LivePath, Stat};
+use crate::manifest::Publish;
+use crate::plan::{LiveEntry, LivePath, Restat, Stat};
 use crate::render::TargetPath;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub enum Question {
     Look(Vec<Ask>),
     /// What is in this target, apart from what these globs match?
     Walk { root: String, skip: Vec<String> },
+    /// Can this target be published so? `recorded` are the paths that headfast wrote in it.
+    Judge { root: String, publish: Publish, recorded: Vec<TargetPath> },
     /// What does this file hold?
     Read(LivePath),
     /// Write the new files beside the live ones. Their contents are in the memfd that comes with it.
@@ -104,6 +107,8 @@ pub enum Answer {
     Switched(Switch),
     /// To [`Question::Recover`].
     Recovered(Recovery),
+    /// To [`Question::Finish`]: what live files are known by now.
+    Finished(Vec<Restat>),
     /// It is done.
     Done,
     /// It could not be done.

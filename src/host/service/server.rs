@@ -8,9 +8,10 @@ use crate::host::dir::{Dir, split};
 use crate::host::process::Outcome;
 use crate::host::scan::{self, DigestKey};
 use crate::host::transaction::{self, CommitError, Recovered, Request, Staged, Switched};
-use crate::host::{Error, view};
+use crate::host::{Error, live, view};
 use crate::manifest::path_globs;
 use crate::plan::{LiveKind, LivePath};
+use crate::render::TargetPath;
 use crate::revision::{ObjectId, ReadError};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -86,6 +87,11 @@ impl Server {
             }),
             Question::Look(asks) => self.look(turn, &asks).map_err(before),
             Question::Walk { root, skip } => self.walk(turn, &root, &skip).map_err(before),
+            Question::Judge { root, publish, recorded } => {
+                let recorded = recorded.iter().map(TargetPath::as_str);
+                let judged = self.powers.allow(turn.repository, Wish::Path(&root));
+                judged.and_then(|()| live::judge(&root, publish, recorded)).map(|()| Answer::Done).map_err(before)
+            }
             Question::Read(at) => self.read(turn, &at).map_err(before),
             Question::Stage { request, blobs } => self.stage(turn, &request, blobs, plan).map_err(before),
             Question::Check { root, jobs } => self.check(turn, &root, jobs).map_err(before),
@@ -93,7 +99,7 @@ impl Server {
             Question::Commit => self.commit(turn),
             Question::Settle => self.switched().and_then(Switched::settle).map(|()| Answer::Done).map_err(after),
             Question::Restore => self.restore(turn).map_err(after),
-            Question::Finish => self.take_switched().and_then(|it| it.finish()).map(|()| Answer::Done).map_err(after),
+            Question::Finish => self.take_switched().and_then(|it| it.finish()).map(Answer::Finished).map_err(after),
             Question::Recover => self.recover(turn).map_err(after),
             Question::Run(job) => self.run(turn, &job).map(|it| Answer::Outcomes(vec![it])).map_err(before),
             Question::Try { what, within } => {
@@ -125,7 +131,7 @@ impl Server {
         if self.powers.allow(repository, Wish::Path(root)).is_err() {
             return Ok(Root::Forbidden);
         }
-        match Dir::open(root) {
+        match live::open(root) {
             Ok(Some(dir)) => Ok(Root::Open(dir)),
             Ok(None) => Ok(Root::Missing),
             Err(error @ (Error::Symlink { .. } | Error::WrongType { .. })) => {
@@ -138,7 +144,7 @@ impl Server {
     /// Opens a target that must be the repository's; `None` when it does not exist.
     fn allowed_root(&self, repository: &str, root: &str) -> Result<Option<Dir>, Error> {
         self.powers.allow(repository, Wish::Path(root))?;
-        Dir::open(root)
+        live::open(root)
     }
 
     fn walk(&self, turn: &Turn<'_>, root: &str, skip: &[String]) -> Result<Answer, Error> {

@@ -77,7 +77,14 @@ impl World {
             row_after: None,
             unowned: false,
         };
-        let target = TargetChange { root: self.target.clone(), directories, made: vec![], changes: vec![change] };
+        let target = TargetChange {
+            root: self.target.clone(),
+            directories,
+            made: vec![],
+            publish: None,
+            sensitive: vec![],
+            changes: vec![change],
+        };
         let actions = serde_json::json!({"next": 1});
         Request { deployment: 3, repository: "site".into(), targets: vec![target], actions }
     }

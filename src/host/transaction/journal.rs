@@ -12,6 +12,7 @@
 //! Each is written to a temporary name, flushed, renamed and the folder flushed; later steps only rename.
 
 use crate::host::dir::Dir;
+use crate::host::live::CURRENT;
 use crate::host::{Error, PREFIX};
 use crate::plan::{LiveKind, Recorded, Stat};
 use crate::render::TargetPath;
@@ -49,6 +50,45 @@ pub struct Root {
     pub directories: Vec<DirectoryChange>,
     /// Files and links.
     pub files: Vec<FileChange>,
+    /// The generation that comes, when the target is published by generations; the changes of files are made in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+}
+
+/// A tree that is made beside the live one, and the link that is switched to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its number, which is its name among the target's generations.
+    pub number: u64,
+    /// The generation that it was made from.
+    pub source: Option<u64>,
+    /// The inode of its directory; `None` when a target that is given up is left empty and gets no new tree.
+    pub tree: Option<u64>,
+    /// Whether the tree comes; it goes again otherwise.
+    pub comes: bool,
+    /// The change of the link; nothing comes when a target is given up.
+    pub link: FileChange,
+    /// Directories that were made or removed in the tree, relative to it.
+    pub directories: Vec<DirectoryChange>,
+    /// What was taken over from the source.
+    pub carried: Vec<Carried>,
+}
+
+/// A file or link that a generation took over unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Its path in the tree.
+    pub path: String,
+    /// Whether both trees have the same inode.
+    pub shared: bool,
+    /// Whether it holds something that was encrypted.
+    pub sensitive: bool,
+    /// The digest of what was written, where bytes were written.
+    pub digest: Option<String>,
+    /// What the ledger may know it by in the tree that goes. Nothing that a file could have when it was changed meanwhile.
+    pub from: Stat,
+    /// What it is known by in the tree that comes.
+    pub to: Stat,
 }
 
 /// A directory that is made or removed; the path is relative to `base`.
@@ -106,6 +146,16 @@ pub struct FileId {
     pub stat: Stat,
 }
 
+impl Generation {
+    /// Returns whether it stays in its tree, and switches no other link.
+    fn is_consistent(&self) -> bool {
+        let is_path = |it: &str| TargetPath::recorded(it).is_some();
+        self.link.path == CURRENT
+            && self.directories.iter().all(|it| is_path(&it.path))
+            && self.carried.iter().all(|it| is_path(&it.path))
+    }
+}
+
 impl Root {
     /// Returns the path in the target of a path below `base`; `None` for the target itself and for what leads to it.
     pub fn in_target<'a>(&self, path: &'a str) -> Option<&'a str> {
@@ -128,6 +178,7 @@ impl Root {
             && (self.prefix.is_empty() || is_path(&self.prefix))
             && self.staging.starts_with(PREFIX)
             && !self.staging.contains('/')
+            && self.generation.as_ref().is_none_or(Generation::is_consistent)
             && self.files.iter().all(|it| is_path(&it.path))
             && self
                 .directories
@@ -141,6 +192,45 @@ impl Root {
             ("", path) => path.to_owned(),
             (prefix, "") => prefix.to_owned(),
             (prefix, path) => format!("{prefix}/{path}"),
+        }
+    }
+
+    /// Returns the path below `base` that a path of the target's files has before the switch; `None` when nothing is live.
+    pub fn before(&self, path: &str) -> Option<String> {
+        self.at(self.generation.as_ref().map(|it| &it.link.outgoing), path)
+    }
+
+    /// Returns the path below `base` that a path of the target's files has after the switch; `None` when nothing is live.
+    pub fn after(&self, path: &str) -> Option<String> {
+        self.at(self.generation.as_ref().map(|it| &it.link.incoming), path)
+    }
+
+    fn at(&self, link: Option<&Option<FileId>>, path: &str) -> Option<String> {
+        match link {
+            None => Some(self.in_base(path)),
+            Some(Some(FileId { kind: LiveKind::Link(text), .. })) if path.is_empty() => Some(self.in_base(text)),
+            Some(Some(FileId { kind: LiveKind::Link(text), .. })) => Some(self.in_base(&format!("{text}/{path}"))),
+            Some(_) => None,
+        }
+    }
+}
+
+impl FileChange {
+    fn invert(&mut self) {
+        std::mem::swap(&mut self.incoming, &mut self.outgoing);
+        std::mem::swap(&mut self.row_before, &mut self.row_after);
+    }
+}
+
+impl Generation {
+    fn invert(&mut self) {
+        self.comes = !self.comes;
+        self.link.invert();
+        self.directories.reverse();
+        self.directories.iter_mut().for_each(|it| it.make = !it.make);
+        // A shared inode keeps what it is known by now, whichever tree is live.
+        for carried in self.carried.iter_mut().filter(|it| !it.shared) {
+            std::mem::swap(&mut carried.from, &mut carried.to);
         }
     }
 }
@@ -157,10 +247,8 @@ impl Journal {
             root.directories.reverse();
             root.directories.iter_mut().for_each(|it| it.make = !it.make);
             root.files.reverse();
-            for file in &mut root.files {
-                std::mem::swap(&mut file.incoming, &mut file.outgoing);
-                std::mem::swap(&mut file.row_before, &mut file.row_after);
-            }
+            root.files.iter_mut().for_each(FileChange::invert);
+            root.generation.iter_mut().for_each(Generation::invert);
         }
         inverse
     }

@@ -4,18 +4,23 @@
 //! failure leaves the old files untouched; after it, [`recover`] finishes the switch. What was live waits in the staging
 //! folder, as the same inode, until the deployment's probes have passed.
 
+mod generation;
 mod journal;
 mod stage;
 mod switch;
+mod tree;
 #[cfg(test)]
 mod tests;
 
-pub use journal::{DirectoryChange, FileChange, FileId, Journal, Root};
+pub use generation::KEPT;
+pub(in crate::host) use generation::TREE;
+pub use journal::{Carried, DirectoryChange, FileChange, FileId, Generation, Journal, Root};
 
 use super::Error;
 use super::dir::Dir;
 use super::scan::DigestKey;
-use crate::plan::{LiveEntry, LivePath, Recorded};
+use crate::manifest::Publish;
+use crate::plan::{LiveEntry, LivePath, Recorded, Restat};
 use crate::render::{Content, TargetPath};
 use crate::revision::{ObjectId, ReadError};
 use journal::{Shelf, Step};
@@ -39,6 +44,11 @@ pub struct Request {
 pub struct TargetChange {
     /// The target's directory.
     pub root: String,
+    /// How the target is published. A target that is given up has none: it stays as it is found, and its generations go
+    /// with its last file.
+    pub publish: Option<Publish>,
+    /// The paths of files that hold something that was encrypted; generations never share them.
+    pub sensitive: Vec<String>,
     /// Permission bits, owner and group of directories that are made.
     pub directories: (u32, u32, u32),
     /// Directories that headfast made here, which go when they become empty.
@@ -93,6 +103,8 @@ pub struct Rows {
     pub put: Vec<(LivePath, Recorded)>,
     /// To be removed.
     pub remove: Vec<LivePath>,
+    /// To be known by other metadata, in rows that are neither.
+    pub restat: Vec<Restat>,
 }
 
 /// What was live, but was not what the plan had seen: someone changed it at the last moment.
@@ -227,14 +239,18 @@ impl Switched {
         !matches!(self.step, Step::Journal | Step::Restore)
     }
 
-    /// Ends the transaction: what was live before is removed from the staging folders.
+    /// Ends the transaction: what was live before is removed from the staging folders, and generations that are too many.
     ///
-    /// From here on there is no way back, and a crash only leads to the removal of what is left.
-    pub fn finish(mut self) -> Result<(), Error> {
+    /// From here on there is no way back, and a crash only leads to the removal of what is left. Returns what live files are
+    /// known by now that lost another name; to forget that costs the next scan some reading, and nothing else.
+    pub fn finish(mut self) -> Result<Vec<Restat>, Error> {
         let _locked_until_the_end = &self.bases;
         self.advance(Step::Done)?;
-        clear_staging(&self.journal)?;
-        self.shelf.drop_step(Step::Done)
+        let before = generation::shared(&self.journal);
+        clear(&self.journal)?;
+        let restat = generation::moved(before);
+        self.shelf.drop_step(Step::Done)?;
+        Ok(restat)
     }
 
     /// Puts the old files back after a switch that failed half-way, so that a host is not left between two revisions.
@@ -242,7 +258,7 @@ impl Switched {
         let Ok(restored) = self.restore(key) else { return CommitError::After(error) };
         match restored.surprises(key) {
             Ok(surprises) if surprises.is_empty() => {
-                restored.finish().map_or_else(CommitError::After, |()| CommitError::Before(error))
+                restored.finish().map_or_else(CommitError::After, |_| CommitError::Before(error))
             }
             // What someone changed meanwhile is for recovery to keep, which has a place for it.
             _ => CommitError::After(error),
@@ -307,7 +323,7 @@ pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Rec
         }
         Step::Back => Ok(Recovered::Restored(Switched { shelf, journal: journal.inverted(), step, bases })),
         Step::Done => {
-            clear_staging(&journal)?;
+            clear(&journal)?;
             shelf.drop_step(step)?;
             Ok(Recovered::Nothing)
         }
@@ -328,6 +344,12 @@ fn lock(journal: &Journal) -> Result<Vec<Dir>, Error> {
         bases.push(base);
     }
     Ok(bases)
+}
+
+/// Removes what a transaction whose outcome is recorded leaves behind.
+fn clear(journal: &Journal) -> Result<(), Error> {
+    clear_staging(journal)?;
+    generation::retire(journal)
 }
 
 /// Removes the staging folders with all that is in them.

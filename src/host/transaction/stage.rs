@@ -1,7 +1,7 @@
 //! Before the commit point: new files are written beside the live ones.
 
 use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
-use super::{Change, ReadBlob, Request, TargetChange};
+use super::{Change, ReadBlob, Request, TargetChange, generation, tree};
 use crate::host::dir::{Dir, set_access, split};
 use crate::host::scan::{DigestKey, entry};
 use crate::host::{Error, PREFIX};
@@ -32,8 +32,13 @@ pub(super) fn prepare(request: &Request) -> Result<(Journal, Vec<Dir>), Error> {
             staging: staging_name()?,
             directories: Vec::new(),
             files: target.changes.iter().enumerate().map(|(idx, it)| file_change(idx, it)).collect(),
+            generation: None,
         };
-        root.directories = directories(&base, &root, target)?;
+        root.generation = generation::prepare(&base, &root, target, request.deployment)?;
+        root.directories = match root.generation {
+            Some(_) => generation::directories(&base, &root, target)?,
+            None => directories(&base, &root, target)?,
+        };
         roots.push(root);
         bases.push(base);
     }
@@ -84,7 +89,7 @@ fn file_change(idx: usize, change: &Change) -> FileChange {
     }
 }
 
-fn file_id(live: &LiveEntry) -> FileId {
+pub(super) fn file_id(live: &LiveEntry) -> FileId {
     FileId {
         kind: live.kind.clone(),
         digest: live.digest.as_ref().map(|it| it.0.clone()),
@@ -152,18 +157,33 @@ pub(super) fn write(
     blob: ReadBlob<'_>,
 ) -> Result<(), Error> {
     for ((root, base), target) in journal.roots.iter_mut().zip(bases).zip(&request.targets) {
-        let coming = target.changes.iter().filter(|it| it.incoming.is_some()).count();
         base.make_dir(&root.staging)?;
         let staging = open_staging(base, root)?;
-        for (file, change) in root.files.iter_mut().zip(&target.changes) {
-            let Some((content, row)) = &change.incoming else { continue };
-            file.incoming = Some(write_one(&staging, file.slot, content, row, key, blob, coming <= FLUSH_EACH_MAX)?);
-        }
-        if coming > FLUSH_EACH_MAX {
-            staging.flush_file_system()?;
+        match root.generation {
+            Some(_) => tree::build(base, &staging, root, target, key, blob)?,
+            None => write_slots(&staging, root, target, key, blob)?,
         }
         staging.flush()?;
         base.flush()?;
+    }
+    Ok(())
+}
+
+/// Writes what comes into its slots.
+fn write_slots(
+    staging: &Dir,
+    root: &mut Root,
+    target: &TargetChange,
+    key: &DigestKey,
+    blob: ReadBlob<'_>,
+) -> Result<(), Error> {
+    let flush_each = target.changes.iter().filter(|it| it.incoming.is_some()).count() <= FLUSH_EACH_MAX;
+    for (file, change) in root.files.iter_mut().zip(&target.changes) {
+        let Some((content, row)) = &change.incoming else { continue };
+        file.incoming = Some(write_one(staging, &file.slot.to_string(), content, row, key, blob, flush_each)?);
+    }
+    if !flush_each {
+        staging.flush_file_system()?;
     }
     Ok(())
 }
@@ -174,26 +194,26 @@ pub(super) fn open_staging(base: &Dir, root: &Root) -> Result<Dir, Error> {
         .ok_or_else(|| Error::Conflict { path: base.path_of(&root.staging), what: "the staging folder is gone".into() })
 }
 
-fn write_one(
-    staging: &Dir,
-    slot: u64,
+/// Writes one file or link under a name of its own and returns what it is known by.
+pub(super) fn write_one(
+    dir: &Dir,
+    name: &str,
     content: &Content,
     row: &Recorded,
     key: &DigestKey,
     blob: ReadBlob<'_>,
     flush: bool,
 ) -> Result<FileId, Error> {
-    let slot = slot.to_string();
     match content {
         Content::Link(text) => {
-            staging.make_link(&slot, text)?;
-            staging.set_link_owner(&slot, row.uid, row.gid)?;
+            dir.make_link(name, text)?;
+            dir.set_link_owner(name, row.uid, row.gid)?;
         }
-        Content::Bytes(bytes) => write_bytes(staging, &slot, bytes, row.mode, row.uid, row.gid, flush)?,
-        Content::Blob { id, .. } => write_bytes(staging, &slot, &blob(id)?, row.mode, row.uid, row.gid, flush)?,
+        Content::Bytes(bytes) => write_bytes(dir, name, bytes, row.mode, row.uid, row.gid, flush)?,
+        Content::Blob { id, .. } => write_bytes(dir, name, &blob(id)?, row.mode, row.uid, row.gid, flush)?,
     }
-    let written = entry(staging, &slot, Some(key))?;
-    let written = written.ok_or_else(|| Error::Changed { path: staging.path_of(&slot) })?;
+    let written = entry(dir, name, Some(key))?;
+    let written = written.ok_or_else(|| Error::Changed { path: dir.path_of(name) })?;
     Ok(file_id(&written))
 }
 
@@ -214,10 +234,14 @@ fn write_bytes(dir: &Dir, name: &str, bytes: &[u8], mode: u32, uid: u32, gid: u3
 pub(super) fn still_as_planned(journal: &Journal) -> Result<(), Error> {
     for root in &journal.roots {
         let Some(base) = Dir::open(&root.base)? else { return Err(Error::Changed { path: root.base.clone() }) };
-        for file in root.files.iter().filter(|it| it.incoming.is_some() || it.outgoing.is_some()) {
-            let whole = root.in_base(&file.path);
+        let changes = root.files.iter().filter(|it| it.incoming.is_some() || it.outgoing.is_some());
+        let link = root.generation.iter().map(|it| (Some(root.in_base(&it.link.path)), &it.link));
+        for (whole, file) in changes.map(|it| (root.before(&it.path), it)).chain(link) {
+            let whole = whole.unwrap_or_default();
             let (folder, name) = split(&whole);
             let found = match base.below(folder) {
+                // Nothing is live, so nothing can be at the path.
+                _ if whole.is_empty() => None,
                 Ok(Some(dir)) => entry(&dir, name, None)?,
                 Ok(None) | Err(Error::WrongType { .. }) => None,
                 Err(error) => return Err(error),

@@ -2,11 +2,12 @@
 
 use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
 use super::stage::{FLUSH_EACH_MAX, open_staging};
-use super::{Rows, Surprise};
+use super::{Rows, Surprise, generation};
 use crate::host::Error;
 use crate::host::dir::{Dir, Found, split};
+use crate::host::live::GENERATIONS;
 use crate::host::scan::{DigestKey, entry};
-use crate::plan::{LiveKind, LivePath, Recorded, Stat};
+use crate::plan::{LiveKind, LivePath, Recorded, Restat, Stat};
 use crate::render::TargetPath;
 use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
@@ -18,7 +19,10 @@ pub(super) fn apply(journal: &mut Journal, key: &DigestKey) -> Result<(), Error>
     for root in &mut journal.roots {
         let base = Dir::open(&root.base)?
             .ok_or_else(|| Error::Conflict { path: root.base.clone(), what: "the directory is gone".into() })?;
-        switch_root(&base, root)?;
+        match root.generation {
+            Some(_) => generation::switch(&base, root)?,
+            None => switch_root(&base, root)?,
+        }
         flush_root(&base, root)?;
         read_back(&base, root, key)?;
     }
@@ -45,7 +49,7 @@ fn switch_root(base: &Dir, root: &mut Root) -> Result<(), Error> {
 }
 
 /// Brings one path from old to new.
-fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChange) -> Result<(), Error> {
+pub(super) fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChange) -> Result<(), Error> {
     let slot = file.slot.to_string();
     let whole = root.in_base(&file.path);
     let (folder, name) = split(&whole);
@@ -94,12 +98,12 @@ fn take_away(staging: &Dir, slot: &str, dir: &Dir, name: &str) -> Result<(), Err
     }
 }
 
-fn conflict(dir: &Dir, name: &str, what: &str) -> Error {
+pub(super) fn conflict(dir: &Dir, name: &str, what: &str) -> Error {
     Error::Conflict { path: dir.path_of(name), what: what.to_owned() }
 }
 
 /// Makes a directory with its final owner and mode before it has its name, so that a crash leaves none without them.
-fn make_directory(base: &Dir, staging: &Dir, directory: &DirectoryChange) -> Result<(), Error> {
+pub(super) fn make_directory(base: &Dir, staging: &Dir, directory: &DirectoryChange) -> Result<(), Error> {
     const WAITING: &str = "folder";
     let (folder, name) = split(&directory.path);
     let parent = base.below(folder)?.ok_or_else(|| conflict(base, folder, "the folder is gone"))?;
@@ -113,7 +117,7 @@ fn make_directory(base: &Dir, staging: &Dir, directory: &DirectoryChange) -> Res
 }
 
 /// Returns whether the directory is gone.
-fn remove_directory(base: &Dir, path: &str) -> Result<bool, Error> {
+pub(super) fn remove_directory(base: &Dir, path: &str) -> Result<bool, Error> {
     let (folder, name) = split(path);
     match base.below(folder) {
         Ok(Some(parent)) => {
@@ -128,7 +132,10 @@ fn remove_directory(base: &Dir, path: &str) -> Result<bool, Error> {
 /// Flushes every folder in which a name changed; many are flushed with their file system at once.
 fn flush_root(base: &Dir, root: &Root) -> Result<(), Error> {
     let changed = root.files.iter().filter(|it| it.incoming.is_some() || it.outgoing.is_some());
-    let mut folders: BTreeSet<String> = changed.map(|it| split(&root.in_base(&it.path)).0.to_owned()).collect();
+    let mut folders: BTreeSet<String> = match root.generation {
+        Some(_) => ["", GENERATIONS].into_iter().map(|it| root.in_base(it)).collect(),
+        None => changed.map(|it| split(&root.in_base(&it.path)).0.to_owned()).collect(),
+    };
     for directory in &root.directories {
         folders.insert(split(&directory.path).0.to_owned());
         folders.insert(directory.path.clone());
@@ -149,11 +156,12 @@ fn flush_root(base: &Dir, root: &Root) -> Result<(), Error> {
 
 /// Opens every new file again and compares what is there with what was staged.
 fn read_back(base: &Dir, root: &mut Root, key: &DigestKey) -> Result<(), Error> {
-    let prefix = root.prefix.clone();
-    let in_base = |path: &str| if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
-    for file in &mut root.files {
-        let Some(new) = &mut file.incoming else { continue };
-        let whole = in_base(&file.path);
+    if root.generation.is_some() && !generation::read_back(base, root, key)? {
+        return Ok(());
+    }
+    let places: Vec<Option<String>> = root.files.iter().map(|it| root.after(&it.path)).collect();
+    for (file, whole) in root.files.iter_mut().zip(places) {
+        let (Some(new), Some(whole)) = (&mut file.incoming, whole) else { continue };
         let (folder, name) = split(&whole);
         let live = match base.below(folder)? {
             Some(dir) => entry(&dir, name, new.digest.is_some().then_some(key))?,
@@ -206,13 +214,20 @@ pub(super) fn rows(journal: &Journal) -> Rows {
                 _ => {}
             }
         }
-        for directory in &root.directories {
-            let Some(at) = root.in_target(&directory.path).and_then(at) else { continue };
+        // The folder of the generations is headfast's own, too.
+        let in_place = root.directories.iter().filter(|_| root.generation.is_none());
+        let in_place = in_place.map(|it| (root.in_target(&it.path), it));
+        let in_tree = root.generation.iter().flat_map(|it| &it.directories).map(|it| (Some(it.path.as_str()), it));
+        for (path, directory) in in_place.chain(in_tree) {
+            let Some(at) = path.and_then(at) else { continue };
             match (directory.make, directory.stays) {
                 (true, _) => rows.put.push((at, directory_row(directory))),
                 (false, false) => rows.remove.push(at),
                 (false, true) => {}
             }
+        }
+        for carried in root.generation.iter().flat_map(|it| &it.carried).filter(|it| it.from != it.to) {
+            rows.restat.extend(at(&carried.path).map(|at| Restat { at, from: carried.from, to: carried.to }));
         }
     }
     rows
@@ -237,6 +252,10 @@ pub(super) fn surprises(journal: &Journal, key: &DigestKey) -> Result<Vec<Surpri
     for root in &journal.roots {
         let Some(base) = Dir::open(&root.base)? else { continue };
         let Some(staging) = base.below(&root.staging)? else { continue };
+        if root.generation.is_some() {
+            generation::surprises(&base, &staging, root, key, &mut surprises)?;
+            continue;
+        }
         for file in &root.files {
             let slot = file.slot.to_string();
             let Some(held) = staging.look(&slot)? else { continue };
@@ -258,7 +277,13 @@ pub(super) fn surprises(journal: &Journal, key: &DigestKey) -> Result<Vec<Surpri
 }
 
 /// Adds a file or link that is held; of a folder that came into the slot, everything in it.
-fn hold(dir: &Dir, name: &str, at: (&str, &str), sensitive: bool, surprises: &mut Vec<Surprise>) -> Result<(), Error> {
+pub(super) fn hold(
+    dir: &Dir,
+    name: &str,
+    at: (&str, &str),
+    sensitive: bool,
+    surprises: &mut Vec<Surprise>,
+) -> Result<(), Error> {
     let (root, path) = at;
     match dir.look(name)?.map(|it| it.kind) {
         Some(FileType::Directory) => {

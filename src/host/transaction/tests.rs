@@ -4,6 +4,8 @@ use crate::plan::{LiveKind, Stat};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod generations;
+
 /// A state directory and a target in a temporary directory.
 struct World {
     _temp: tempfile::TempDir,
@@ -70,6 +72,8 @@ impl World {
             repository: "site".into(),
             targets: vec![TargetChange {
                 root: self.root(),
+                publish: Some(Publish::InPlace),
+                sensitive: Vec::new(),
                 directories: (0o755, row().uid, row().gid),
                 made: vec!["d".into()],
                 changes: changes.iter().map(change).collect(),
