@@ -173,6 +173,9 @@ codes! {
     REDIRECT Failed "The remote redirects to another host.";
     OBJECT_FORMAT Failed "The remote uses an object or ref format that is not supported.";
     INCOMPLETE Failed "The repository lacks objects.";
+    FSCK Invalid "An object that git does not make, or that misleads who reads it.";
+    MODE Invalid "A file of the repository has a set-user-id, set-group-id or sticky bit.";
+    COMMIT Invalid "A commit that cannot be read, or is too large.";
     GIT Failed "Git failed.";
     PUSH_REFUSED Failed "The remote refused a push.";
     HISTORY_REWOUND Refused "The branch no longer contains what is deployed.";

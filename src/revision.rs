@@ -1,5 +1,6 @@
 //! A commit and its tree as values; blobs by id, fetched when needed.
 
+pub mod fsck;
 mod read;
 mod url;
 

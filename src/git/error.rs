@@ -92,6 +92,16 @@ pub enum Error {
         /// What was seen.
         reason: String,
     },
+    /// An object is not as git makes it.
+    #[error("{what} {reason}")]
+    Hostile {
+        /// The commit, or the path in it, safe to print.
+        what: String,
+        /// `E_FSCK`, `E_MODE` or `E_COMMIT`.
+        code: Code,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A commit that was asked for by id is not in the mirror.
     #[error("there is no commit {id} in the mirror")]
     NoCommit {
@@ -160,6 +170,7 @@ impl Error {
             Error::Redirect { .. } => Code::REDIRECT,
             Error::ObjectFormat { .. } => Code::OBJECT_FORMAT,
             Error::TooBig { .. } => Code::FETCH_TOO_BIG,
+            Error::Hostile { code, .. } => *code,
             Error::Incomplete { .. } | Error::NoCommit { .. } => Code::INCOMPLETE,
             Error::NotFound { .. } => Code::NOT_FOUND,
             Error::Signature { .. } => Code::SIG_BAD,
@@ -184,6 +195,7 @@ impl Error {
             Error::Tls { .. } => "check the name and date of the certificate; name its authority in `auth.ca_file`",
             Error::Redirect { .. } => "if that is right, write the new address into `url`",
             Error::ObjectFormat { .. } => "use a repository with SHA-1 objects and the `files` ref format",
+            Error::Hostile { .. } => "git itself does not write this; see `git fsck`",
             Error::TooBig { .. } => "keep large files out of the config repository",
             Error::Incomplete { .. } => "nothing: the mirror is made anew; if it stays, run `git fsck` in the remote",
             Error::NoCommit { .. } => "check the id, or fetch first",

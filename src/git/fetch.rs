@@ -1,10 +1,13 @@
 //! Bringing the wanted ref, and nothing else, from a remote into the mirror.
 
-use super::error::{Error, of_read};
+use super::error::{Error, of_read, reason_of};
 use super::mirror::{PINS, discard, ref_component};
 use super::transport::{self, local};
 use super::{Mirror, Remote, id, oid};
+use crate::finding::Code;
+use crate::render::shown;
 use crate::revision::ObjectId;
+use crate::revision::fsck::{self, Flaw};
 use git2::{Oid, Repository};
 use std::collections::HashSet;
 
@@ -93,6 +96,7 @@ impl Mirror {
             Some(path) => self.bring_local(remote, path, wanted)?,
             None => self.bring_remote(remote, wanted)?,
         };
+        check_commit(&self.repository, found.target)?;
         let commit = self.repository.find_object(found.target, None).and_then(|it| it.peel_to_commit());
         let target = match (commit, wanted) {
             (Ok(commit), _) => commit.id(),
@@ -113,19 +117,22 @@ impl Mirror {
         let from = local::open(remote, path)?;
         let offered = offered_locally(&from, wanted, remote)?;
         let found = wanted.choose(&offered).ok_or_else(|| wanted.missing(remote))?;
+        check_commit(&from, found.target)?;
         match from.find_object(found.target, None) {
             Ok(it) if it.kind() == Some(git2::ObjectType::Commit) => {}
             Err(error) if !matches!(wanted, Wanted::Commit(_)) => return Err(of_read(&wanted.what(), &error)),
             _ => return Err(wanted.missing(remote)),
         }
-        if self.has(found.target) {
+        if self.has(found.target) || self.is_refused(found.target) {
             return Ok(found);
         }
         // git packs many times faster than libgit2 does; without it, or when it does not trust the owner, copy.
         match self.bring_remote(remote, wanted) {
             Err(error @ (Error::Timeout { .. } | Error::TooBig { .. } | Error::NoSpace { .. })) => Err(error),
             Err(_) => {
-                local::copy(&remote.url.to_string(), &from, &self.repository, found.target)?;
+                let copied = local::copy(&remote.url.to_string(), &from, &self.repository, found.target);
+                // What neither git nor libgit2 can pack may say why.
+                copied.map_err(|error| why_not_copied(&from, found.target).unwrap_or(error))?;
                 Ok(found)
             }
             other => other,
@@ -142,7 +149,7 @@ impl Mirror {
                 None if offered.is_empty() => return Ok(Err(wanted.empty(remote))),
                 None => return Ok(Err(wanted.missing(remote))),
             };
-            if !self.has(found.target) {
+            if !self.has(found.target) && !self.is_refused(found.target) {
                 let mut options = git2::FetchOptions::new();
                 options.remote_callbacks(exchange.callbacks()).download_tags(git2::AutotagOption::None);
                 options.update_fetchhead(false);
@@ -162,6 +169,12 @@ impl Mirror {
         let tracked = self.repository.references_glob(&format!("{TRACKED}*"));
         tracked.is_ok_and(|it| it.flatten().any(is_tracked))
             && self.repository.find_commit(target).and_then(|it| it.tree()).is_ok()
+    }
+
+    /// Returns whether `target` was brought before and is refused for what it holds, so that it need not be brought again.
+    fn is_refused(&self, target: Oid) -> bool {
+        let is_here = self.repository.find_commit(target).is_ok();
+        is_here && matches!(self.check_complete(target), Err(Error::Hostile { .. }))
     }
 
     /// Checks that every commit that `tip` brings is here, and every file of its own tree.
@@ -188,37 +201,79 @@ impl Mirror {
             commit.map_err(failed)?;
         }
         let tree = self.repository.find_commit(tip).map_err(failed)?.tree_id();
-        self.check_tree(tree, &known_trees).map_err(failed)
+        check_tree(&self.repository, &what, tree, &known_trees)
     }
+}
 
-    /// Checks that all files of a tree are here, leaving out what it shares with the trees in `known`.
-    fn check_tree(&self, tree: Oid, known: &[Oid]) -> Result<(), git2::Error> {
-        let odb = self.repository.odb()?;
-        let mut seen: HashSet<Oid> = known.iter().copied().collect();
-        let mut waiting = vec![(tree, known.to_vec())];
-        while let Some((tree, known)) = waiting.pop() {
-            if !seen.insert(tree) {
+/// Checks that all files of a tree are here, and that its folders are as git makes them, leaving out what it shares with
+/// the trees in `known`.
+fn check_tree(repository: &Repository, what: &str, tree: Oid, known: &[Oid]) -> Result<(), Error> {
+    let failed = |error: git2::Error| Error::Incomplete { what: what.to_owned(), reason: reason_of(&error) };
+    let odb = repository.odb().map_err(failed)?;
+    let mut seen: HashSet<Oid> = known.iter().copied().collect();
+    let mut waiting = vec![(tree, Vec::new(), known.to_vec())];
+    while let Some((tree, path, known)) = waiting.pop() {
+        if !seen.insert(tree) {
+            continue;
+        }
+        let known: Vec<_> = known.iter().filter_map(|it| repository.find_tree(*it).ok()).collect();
+        let object = odb.read(tree).map_err(failed)?;
+        let entries = fsck::tree(object.data()).map_err(|flaw| hostile(&below(&path, &flaw.name), &flaw))?;
+        for entry in entries {
+            let id = Oid::from_bytes(entry.id).map_err(failed)?;
+            let before = known.iter().filter_map(|it| it.get_name_bytes(entry.name).map(|it| it.id()));
+            let before: Vec<Oid> = before.collect();
+            if before.contains(&id) {
                 continue;
             }
-            let known: Vec<_> = known.iter().filter_map(|it| self.repository.find_tree(*it).ok()).collect();
-            for entry in &self.repository.find_tree(tree)? {
-                let before = known.iter().filter_map(|it| it.get_name_bytes(entry.name_bytes()).map(|it| it.id()));
-                let before: Vec<Oid> = before.collect();
-                if before.contains(&entry.id()) {
-                    continue;
+            if entry.is_tree() {
+                waiting.push((id, below(&path, entry.name), before));
+            } else if entry.is_blob() {
+                if !odb.exists(id) {
+                    let reason = format!("blob {id} is missing");
+                    return Err(Error::Incomplete { what: what.to_owned(), reason });
                 }
-                match entry.kind() {
-                    Some(git2::ObjectType::Tree) => waiting.push((entry.id(), before)),
-                    Some(git2::ObjectType::Blob) if !odb.exists(entry.id()) => {
-                        return Err(git2::Error::from_str(&format!("blob {} is missing", entry.id())));
-                    }
-                    // A gitlink's commit is of another repository.
-                    _ => {}
+                if entry.is_modules() {
+                    check_modules(&odb, id, &below(&path, entry.name)).map_err(failed)??;
                 }
             }
+            // A gitlink's commit is of another repository.
         }
-        Ok(())
     }
+    Ok(())
+}
+
+fn why_not_copied(from: &Repository, commit: Oid) -> Option<Error> {
+    let tree = from.find_commit(commit).ok()?.tree_id();
+    check_tree(from, &format!("commit {commit}"), tree, &[]).err()
+}
+
+/// Refuses a commit that cannot be read or misleads who reads it. One that is not here is for others to judge.
+fn check_commit(repository: &Repository, commit: Oid) -> Result<(), Error> {
+    let object = repository.odb().and_then(|odb| odb.read(commit).map(|it| (it.kind(), fsck::commit_flaw(it.data()))));
+    match object {
+        Ok((git2::ObjectType::Commit, Some(flaw))) => {
+            Err(Error::Hostile { what: format!("commit {commit}"), code: flaw.code, reason: flaw.reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_modules(odb: &git2::Odb<'_>, id: Oid, path: &[u8]) -> Result<Result<(), Error>, git2::Error> {
+    if odb.read_header(id)?.0 > fsck::MODULES_BYTES_MAX {
+        return Ok(Ok(()));
+    }
+    let reason = fsck::modules_flaw(odb.read(id)?.data());
+    let flaw = reason.map(|reason| Flaw { code: Code::FSCK, name: Vec::new(), reason });
+    Ok(flaw.map_or(Ok(()), |it| Err(hostile(path, &it))))
+}
+
+fn hostile(path: &[u8], flaw: &Flaw) -> Error {
+    Error::Hostile { what: format!("`{}`", shown(path)), code: flaw.code, reason: flaw.reason }
+}
+
+fn below(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
 impl Wanted<'_> {

@@ -24,6 +24,15 @@ pub(super) struct Leaf {
     pub(super) id: ObjectId,
 }
 
+/// What lies under a source.
+#[derive(Default)]
+pub(super) struct Leaves {
+    /// The files, links and submodules.
+    pub(super) all: Vec<Leaf>,
+    /// Whether there is more than there is room for; then not all of it was looked at.
+    pub(super) is_too_much: bool,
+}
+
 /// Returns everything under `source` in the repository, at most `room` files.
 ///
 /// `None` when nothing can be made of the source; what is wrong with single names is left out of the result.
@@ -33,7 +42,7 @@ pub(super) fn leaves(
     place: &Place,
     room: usize,
     findings: &mut Findings,
-) -> Option<Vec<Leaf>> {
+) -> Option<Leaves> {
     let entry = match scene.tree.find(source) {
         Ok(Some(entry)) => entry,
         Ok(None) => {
@@ -47,16 +56,17 @@ pub(super) fn leaves(
     };
     if entry.kind != EntryKind::Directory {
         let relative = String::new();
-        return Some(vec![Leaf { source: source.to_owned(), relative, kind: entry.kind, id: entry.id }]);
+        let leaf = Leaf { source: source.to_owned(), relative, kind: entry.kind, id: entry.id };
+        return Some(Leaves { all: vec![leaf], is_too_much: room == 0 });
     }
-    let mut walk = Walk { scene, source, place, room, leaves: Vec::new(), problems: Vec::new() };
+    let mut walk = Walk { scene, source, place, room, found: Leaves::default(), problems: Vec::new() };
     let read = walk.all();
     push_some(walk.problems, &format!("`{source}`"), findings);
     if let Err(error) = read {
         findings.push(Finding::from(error).at(place));
         return None;
     }
-    Some(walk.leaves)
+    Some(walk.found)
 }
 
 struct Walk<'a> {
@@ -64,18 +74,24 @@ struct Walk<'a> {
     source: &'a str,
     place: &'a Place,
     room: usize,
-    leaves: Vec<Leaf>,
+    found: Leaves,
     problems: Vec<Finding>,
 }
 
 impl Walk<'_> {
-    /// Walks the tree, and stops one file after the limit, so that the caller notices.
+    /// Walks the tree, and stops when there is more than fits. Folders and names that are refused count, too: a few objects
+    /// can be folders without end.
     fn all(&mut self) -> Result<(), crate::revision::ReadError> {
         let mut folders = vec![String::new()];
+        let mut n_others = 0;
         while let Some(folder) = folders.pop() {
             let entries = self.scene.tree.list(&join(self.source, &folder))?.unwrap_or_default();
             let mut below = Vec::new();
             for entry in entries {
+                if self.found.all.len() > self.room || n_others > self.room {
+                    self.found.is_too_much = true;
+                    return Ok(());
+                }
                 let name = join_bytes(&folder, &entry.name);
                 let relative = match TargetPath::new(&name) {
                     Ok(path) => path.0,
@@ -83,21 +99,21 @@ impl Walk<'_> {
                         let hint = format!("it is in `{}`", self.source);
                         let finding = Finding::error(problem.code, problem.to_string()).at(self.place).hint(hint);
                         self.problems.push(finding);
+                        n_others += 1;
                         continue;
                     }
                 };
                 if entry.kind == EntryKind::Directory {
                     below.push(relative);
+                    n_others += 1;
                     continue;
                 }
                 let source = join(self.source, &relative);
-                self.leaves.push(Leaf { source, relative, kind: entry.kind, id: entry.id });
-                if self.leaves.len() > self.room {
-                    return Ok(());
-                }
+                self.found.all.push(Leaf { source, relative, kind: entry.kind, id: entry.id });
             }
             folders.extend(below.into_iter().rev());
         }
+        self.found.is_too_much = self.found.all.len() > self.room;
         Ok(())
     }
 }

@@ -222,12 +222,12 @@ impl<'a> Entry<'a, '_> {
     fn leaves(&mut self, source: &str) -> Vec<Leaf> {
         let place = &self.output.place;
         let room = self.builder.room();
-        let leaves = copy::leaves(self.scene, source, place, room, self.findings).unwrap_or_default();
-        if leaves.len() > room {
+        let found = copy::leaves(self.scene, source, place, room, self.findings).unwrap_or_default();
+        if found.is_too_much {
             self.builder.overflow(place, self.findings);
             return Vec::new();
         }
-        leaves
+        found.all
     }
 
     /// Returns the folder in the target that `to` names.

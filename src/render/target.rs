@@ -31,6 +31,14 @@ pub(super) struct Builder<'a> {
     is_full: bool,
 }
 
+/// Returns whether a file would stand in a folder of drop-ins under a name that means "not this one".
+fn is_passed_over(root: &str, path: &TargetPath) -> bool {
+    const ENDINGS: [&str; 7] = ["~", ".dpkg-new", ".dpkg-old", ".dpkg-dist", ".dpkg-tmp", ".rpmnew", ".rpmsave"];
+    let whole = format!("{root}/{path}");
+    let (folder, name) = whole.rsplit_once('/').unwrap_or_default();
+    folder.ends_with(".d") && ENDINGS.iter().any(|it| name.ends_with(it))
+}
+
 impl<'a> Builder<'a> {
     /// Returns an empty target; `None` when one of its globs cannot be read.
     pub(super) fn new(target: &'a Target, limits: Limits, findings: &mut Findings) -> Option<Self> {
@@ -48,7 +56,8 @@ impl<'a> Builder<'a> {
     /// Notes that the target has more files than it may; said once.
     pub(super) fn overflow(&mut self, place: &Place, findings: &mut Findings) {
         if !std::mem::replace(&mut self.is_full, true) {
-            let message = format!("the target `{}` has more than {} files", self.target.name, self.limits.files);
+            let message =
+                format!("the target `{}` has more than {} files or folders", self.target.name, self.limits.files);
             findings.push(Finding::error(Code::TOO_MANY_FILES, message).at(place));
         }
     }
@@ -56,6 +65,12 @@ impl<'a> Builder<'a> {
     /// Adds a file, unless the target ignores its path.
     pub(super) fn add(&mut self, path: TargetPath, draft: Draft, place: &Place, findings: &mut Findings) {
         if self.ignore.is_match(path.as_str()) {
+            return;
+        }
+        if is_passed_over(&self.target.path.value, &path) {
+            let message = format!("the path `{path}` has a name that those who read `.d` folders pass over");
+            let hint = "dpkg, rpm and editors keep such names for themselves; give the file another one";
+            findings.push(Finding::error(Code::PATH_RESERVED, message).at(place).hint(hint));
             return;
         }
         if let Some(other) = self.files.get(&path) {

@@ -185,7 +185,7 @@ fn l05_standard_input_is_at_its_end() {
 fn l06_a_command_gets_three_files_two_variables_and_nothing_else() {
     let host = TestHost::new();
     let script = "exec >@DIR@/seen; env; echo fds $(ls /proc/self/fd); readlink /proc/$$/fd/0; pwd; umask; \
-                  grep SigBlk /proc/$$/status; grep SigIgn /proc/$$/status; cut -d' ' -f1,6,7 /proc/$$/stat";
+                  grep SigBlk /proc/self/status; grep SigIgn /proc/self/status; cut -d' ' -f1,6,7 /proc/$$/stat";
     let more = format!("reload: [{{command: [/bin/sh, -c, {}]}}]", serde_json::to_string(script).unwrap());
     host.commit(&[("headfast.yaml", &manifest(&more)), ("files/a", "a\n")]);
     fs::write(host.path("secret"), "hunter2\n").unwrap();

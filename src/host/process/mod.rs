@@ -149,7 +149,7 @@ pub fn run(argv: &[String], within: Duration, asker: Option<BorrowedFd<'_>>) -> 
 fn supervised(supervisor: &Path, argv: &[String]) -> std::io::Result<(Child, Option<UnixStream>)> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = bare(supervisor);
-    command.args(["action", "--"]).args(argv).stdin(OwnedFd::from(theirs));
+    command.arg0("headfast").args(["action", "--"]).args(argv).stdin(OwnedFd::from(theirs));
     let child = command.spawn().map_err(|error| std::io::Error::other(format!("the supervisor: {error}")))?;
     Ok((child, Some(ours)))
 }

@@ -115,7 +115,7 @@ fn b14_lfs_pointers_are_refused() {
 fn b15_and_b16_too_many_and_too_large_files_are_refused() {
     let mut world = World::new(&[("f/a", "x"), ("f/b", "y"), ("f/c", "z")]).copy("f", None);
     world.limits.files = 2;
-    world.refused(&["headfast.yaml:10:1 E_TOO_MANY_FILES the target `app` has more than 2 files"]);
+    world.refused(&["headfast.yaml:10:1 E_TOO_MANY_FILES the target `app` has more than 2 files or folders"]);
     let mut world = World::new(&[("f/a", "too long")]).copy("f", None);
     world.limits.file_bytes = 4;
     world.refused(&["headfast.yaml:10:1 E_FILE_TOO_BIG `f/a` is larger than 0 MiB"]);

@@ -25,6 +25,23 @@ fn modes_and_owners_come_from_the_target_and_its_overrides() {
 }
 
 #[test]
+fn b21_names_that_readers_of_drop_ins_pass_over_are_refused() {
+    let world = World::new(&[("f/a~", "x"), ("f/conf.d/b", "x"), ("f/conf.d/sub/c~", "x")]).copy("f", None);
+    assert_eq!(world.rendered().files.len(), 3);
+    let refused = |root: &str, name: &str| {
+        let mut world = World::new(&[(&format!("f/{name}"), "x")]).copy("f", None);
+        world.target.path.value = root.into();
+        world.refused(&[&format!(
+            "headfast.yaml:10:1 E_PATH_RESERVED the path `{name}` has a name that those who read `.d` folders pass over \
+             (dpkg, rpm and editors keep such names for themselves; give the file another one)"
+        )]);
+    };
+    refused("/srv/app", "conf.d/b~");
+    refused("/srv/app", "conf.d/b.dpkg-new");
+    refused("/etc/sudoers.d", "admins.rpmsave");
+}
+
+#[test]
 fn ignored_files_are_not_written() {
     let mut world = World::new(&[("f/a", "x"), ("f/b.local", "x"), ("f/cache/c", "x")]).copy("f", None);
     world.target.ignore = vec![located("*.local".into(), 6), located("cache/**".into(), 6)];
