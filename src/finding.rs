@@ -198,12 +198,17 @@ codes! {
     OWNER Failed "A user or group that this host does not have.";
     CAP Failed "An owner that this process may not set.";
     TARGET_SYMLINK Failed "A target, or a folder in it, is a symbolic link.";
+    TARGET_PARENT Failed "Another user could exchange a directory on the way to a target.";
+    TARGET_WRITABLE Failed "A sensitive file would be written where other users can write.";
+    TARGET_DEVICE Failed "A target is on another file system than at its last deployment.";
     TARGET_TYPE Failed "Something that is not a regular file stands where a file belongs.";
     PUBLISH Refused "A target that is published in place cannot become one of generations, nor the other way round.";
     TARGET_CHANGED Failed "A file changed while it was being replaced.";
     TARGET_READONLY Failed "A target cannot be written.";
     TARGET_OWNED Busy "Another agent owns the target.";
     XDEV Failed "A target contains a mount point.";
+    IMMUTABLE Failed "A file or folder that has to change is immutable or append-only.";
+    FS_UNFIT Failed "A target's file system cannot do what a deployment needs.";
     NO_SPACE Failed "The disk is full.";
     IO Failed "The operating system refused an operation.";
     TRANSACTION Failed "The transaction process is not there, or ended without an answer.";

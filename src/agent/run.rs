@@ -138,6 +138,7 @@ impl<'a> Loop<'a> {
         let watchdog = sd_notify::watchdog_enabled().map(|it| it / 2);
         let mut feed = tokio::time::interval(watchdog.unwrap_or(JOB_MAX));
         tracing::info!(host = self.settings.host, "headfast {} starts", env!("CARGO_PKG_VERSION"));
+        tracing::info!("directories are opened by {}", crate::host::resolver());
         tell(&[NotifyState::Ready]);
         let mut event = Some(Event::Tick);
         loop {

@@ -14,6 +14,7 @@ mod check;
 mod render;
 mod plan;
 mod sync;
+mod accept;
 mod agent;
 mod status;
 mod history;
@@ -62,6 +63,7 @@ enum Verb {
     Retry(control::RetryArgs),
     Suspend(control::SuspendArgs),
     Resume(control::ResumeArgs),
+    Accept(accept::Args),
     #[command(hide = true)]
     Transaction(transaction::Args),
     #[command(hide = true)]
@@ -76,6 +78,7 @@ enum Verb {
 
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    spare_the_owner();
     crate::host::process::supervise_with(Path::new(OWN_PROGRAM));
     deploy::start_processes_with(PathBuf::from(OWN_PROGRAM));
     let exit = match Cli::try_parse() {
@@ -92,6 +95,12 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit)
+}
+
+/// A umask that takes rights from the owner would keep the program from files that it has just made.
+fn spare_the_owner() {
+    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    rustix::process::umask(umask.intersection(rustix::fs::Mode::from_raw_mode(0o077)));
 }
 
 fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
@@ -114,6 +123,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Resume(args) => control::resume(args, ui),
         Verb::Transaction(args) => transaction::run(args, ui),
         Verb::Action(args) => Ok(action::run(args)),
+        Verb::Accept(args) => accept::run(args, ui),
         Verb::MarkdownHelp(args) => generate::markdown(args, ui),
         Verb::Completions(args) => generate::completions(args, ui),
         Verb::Man(args) => generate::man(args, ui),

@@ -163,6 +163,7 @@ impl ConfigurationDeployer<'_> {
             store.record_switch(self.name(), &rows.put, &rows.remove, deployment)?;
             store.restat(self.name(), &rows.restat)
         })?;
+        self.remember_file_systems(&switched.file_systems)?;
         switched.settle()?;
         Ok(())
     }

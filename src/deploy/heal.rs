@@ -1,6 +1,7 @@
 //! The deployed rendering, looked at again: for drift's diffs, and to put files back.
 
 use super::actions::Repertoire;
+use super::change::request;
 use super::prepare::{Ready, files_of};
 use super::{ConfigDeployment, ConfigurationDeployer, Error};
 use crate::finding::{Code, Finding, Findings};
@@ -82,6 +83,8 @@ impl ConfigurationDeployer<'_> {
         let seen = self.look_at(&rendered, &tree, paths)?;
         let ledger = files_of(&seen.ledger);
         let plan = plan::heal(&rendered.rendering, &seen.situation(&ledger, false, true), paths, &mut findings);
+        let request = request(&plan, &rendered.rendering, &seen.ledger, &seen.accounts);
+        self.fit(&request, &mut findings).map_err(|it| it.in_phase(Phase::Plan))?;
         if findings.has_errors() {
             return Err(Error { phase: Phase::Plan, findings });
         }

@@ -7,6 +7,7 @@ mod actions;
 mod change;
 mod error;
 mod execute;
+mod fit;
 mod gate;
 mod heal;
 mod observe;

@@ -1,6 +1,7 @@
 //! Everything that may say no before anything is written.
 
 use super::actions::Repertoire;
+use super::change::request;
 use super::observe::Seen;
 use super::{ConfigurationDeployer, Error, gate};
 use crate::finding::{Code, Finding, Findings};
@@ -219,6 +220,10 @@ impl ConfigurationDeployer<'_> {
         let ledger = files_of(&seen.ledger);
         let refuse = self.repository.existing == Existing::Refuse;
         let plan = plan::plan(&rendered.rendering, &seen.situation(&ledger, refuse, exempt), findings);
+        if !findings.has_errors() {
+            let request = request(&plan, &rendered.rendering, &seen.ledger, &seen.accounts);
+            self.fit(&request, findings).map_err(|it| it.in_phase(Phase::Plan))?;
+        }
         if findings.has_errors() {
             return Err(Error { phase: Phase::Plan, findings: std::mem::take(findings) });
         }

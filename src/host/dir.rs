@@ -4,7 +4,7 @@
 use super::Error;
 use crate::plan::{LiveKind, Stat};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// To go through a directory, or look at it, takes no right to list it.
+const PASS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Dir {
     fn of(fd: OwnedFd, path: String) -> Dir {
@@ -54,12 +56,21 @@ impl Dir {
 
     /// Opens the directory at an absolute path that has no symbolic link in it; `None` when it does not exist.
     pub fn open(path: &str) -> Result<Option<Dir>, Error> {
+        Dir::open_for(path, OPEN_DIRECTORY)
+    }
+
+    /// Opens a directory as [`Dir::open`] does, but only to look at it: names in it can be neither listed nor changed.
+    pub(super) fn open_to_look(path: &str) -> Result<Option<Dir>, Error> {
+        Dir::open_for(path, PASS)
+    }
+
+    fn open_for(path: &str, flags: OFlags) -> Result<Option<Dir>, Error> {
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(rustix::fs::CWD, path, OPEN_DIRECTORY, Mode::empty(), resolve) {
+        match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve) {
             Ok(fd) => Ok(Some(Dir::of(fd, path.to_owned()))),
             Err(Errno::NOSYS) => {
-                let root = rustix::fs::open("/", OPEN_DIRECTORY, Mode::empty()).map_err(Error::io("open", "/"))?;
-                walk(&root, path.trim_start_matches('/'), false)
+                let root = rustix::fs::open("/", PASS, Mode::empty()).map_err(Error::io("open", "/"))?;
+                walk(&root, path.trim_start_matches('/'), flags, false)
                     .map_or_else(|errno| missing_or(errno, path), |fd| Ok(Some(Dir::of(fd, path.to_owned()))))
             }
             Err(errno) => missing_or(errno, path),
@@ -74,12 +85,23 @@ impl Dir {
         let wanted = if path.is_empty() { "." } else { path };
         match rustix::fs::openat2(&self.fd, wanted, OPEN_DIRECTORY, Mode::empty(), resolve) {
             Ok(fd) => Ok(Some(Dir::of(fd, whole))),
-            Err(Errno::NOSYS) => match walk(&self.fd, path, true) {
-                Ok(fd) => Ok(Some(Dir::of(fd, whole))),
-                Err(errno) => missing_or(errno, &whole),
-            },
+            Err(Errno::NOSYS) => self.below_by_walking(path),
             Err(errno) => missing_or(errno, &whole),
         }
+    }
+
+    /// Does what [`Dir::below`] does where openat2 is not available.
+    pub(super) fn below_by_walking(&self, path: &str) -> Result<Option<Dir>, Error> {
+        let whole = self.path_of(path);
+        match walk(&self.fd, path, OPEN_DIRECTORY, true) {
+            Ok(fd) => Ok(Some(Dir::of(fd, whole))),
+            Err(errno) => missing_or(errno, &whole),
+        }
+    }
+
+    /// Returns the handle itself, for what is asked of it beyond names and contents.
+    pub(super) fn handle(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Returns the path that this handle was opened by, for messages.
@@ -206,6 +228,12 @@ impl Dir {
         Ok(names)
     }
 
+    /// Returns whether only this process's user can write here, or even enter: whether it can be one of headfast's own.
+    pub(super) fn is_private(&self) -> Result<bool, Error> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(Error::io("look at", self.path.clone()))?;
+        Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0)
+    }
+
     /// Flushes the directory's names to the disk.
     pub fn flush(&self) -> Result<(), Error> {
         rustix::fs::fsync(&self.fd).map_err(Error::io("flush", self.path.clone()))
@@ -309,26 +337,62 @@ fn missing_or(errno: Errno, path: &str) -> Result<Option<Dir>, Error> {
 }
 
 /// Opens a directory component by component, for kernels and sandboxes without openat2 (`RestrictSUIDSGID=` hides it).
-fn walk(start: &OwnedFd, path: &str, same_device: bool) -> Result<OwnedFd, Errno> {
-    let mut here = rustix::fs::openat(start, ".", OPEN_DIRECTORY, Mode::empty())?;
-    let device = rustix::fs::fstat(&here)?.st_dev;
-    for component in path.split('/').filter(|it| !it.is_empty()) {
-        if component == ".." {
+fn walk(start: &OwnedFd, path: &str, flags: OFlags, same_mount: bool) -> Result<OwnedFd, Errno> {
+    let components: Vec<&str> = path.split('/').filter(|it| !it.is_empty() && *it != ".").collect();
+    let Some((last, through)) = components.split_last() else {
+        return rustix::fs::openat(start, ".", flags, Mode::empty());
+    };
+    let mount = mount_of(start.as_fd())?;
+    let mut here = None;
+    for (component, flags) in through.iter().map(|it| (it, PASS)).chain([(last, flags)]) {
+        let next = step(here.as_ref().unwrap_or(start).as_fd(), component, flags)?;
+        if same_mount && mount_of(next.as_fd())? != mount {
             return Err(Errno::XDEV);
         }
-        here = match rustix::fs::openat(&here, component, OPEN_DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
-            Err(Errno::NOTDIR) => {
-                let stat = rustix::fs::statat(&here, component, AtFlags::SYMLINK_NOFOLLOW)?;
-                let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-                return Err(if is_link { Errno::LOOP } else { Errno::NOTDIR });
-            }
-            other => other?,
-        };
-        if same_device && rustix::fs::fstat(&here)?.st_dev != device {
-            return Err(Errno::XDEV);
-        }
+        here = Some(next);
     }
-    Ok(here)
+    here.ok_or(Errno::NOENT)
+}
+
+/// Opens one directory by its name, and never what a symbolic link leads to.
+fn step(here: BorrowedFd<'_>, component: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    if component == ".." {
+        return Err(Errno::XDEV);
+    }
+    match rustix::fs::openat(here, component, flags | OFlags::NOFOLLOW, Mode::empty()) {
+        Err(Errno::NOTDIR) => {
+            let stat = rustix::fs::statat(here, component, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                // A directory has come in its place since: then it is someone's game, and not a file in the way.
+                FileType::Symlink | FileType::Directory => Err(Errno::LOOP),
+                _ => Err(Errno::NOTDIR),
+            }
+        }
+        other => other,
+    }
+}
+
+/// Returns what tells one mount from another: the file system's device and, from Linux 5.8 on, the mount's number, because
+/// a bind mount has the device of what is around it.
+fn mount_of(fd: BorrowedFd<'_>) -> Result<(u64, Option<u64>), Errno> {
+    let device = rustix::fs::fstat(fd)?.st_dev;
+    let number = match rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID) {
+        Ok(found) if StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) => {
+            Some(found.stx_mnt_id)
+        }
+        Ok(_) | Err(Errno::NOSYS) => None,
+        Err(errno) => return Err(errno),
+    };
+    Ok((device, number))
+}
+
+/// Returns how directories below a target are opened on this host, for the log.
+pub fn resolver() -> &'static str {
+    let resolve = ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(rustix::fs::CWD, "/", OPEN_DIRECTORY, Mode::empty(), resolve) {
+        Err(Errno::NOSYS) => "component, because openat2 is not available",
+        _ => "openat2",
+    }
 }
 
 impl From<&rustix::fs::Stat> for Found {
@@ -394,16 +458,16 @@ mod tests {
         std::fs::create_dir(dir.path().join("real")).unwrap();
         std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
         assert!(matches!(handle.below("link"), Err(Error::Symlink { .. })));
-        assert_eq!(walk(&handle.fd, "link", true).unwrap_err(), Errno::LOOP);
+        assert_eq!(walk(&handle.fd, "link", OPEN_DIRECTORY, true).unwrap_err(), Errno::LOOP);
         assert!(handle.below("real").unwrap().is_some());
-        assert!(walk(&handle.fd, "real", true).is_ok());
+        assert!(walk(&handle.fd, "real", OPEN_DIRECTORY, true).is_ok());
     }
 
     #[test]
     fn dot_dot_never_leaves_the_handle() {
         let (_dir, handle) = sandbox();
         assert!(handle.below("..").is_err());
-        assert_eq!(walk(&handle.fd, "..", true).unwrap_err(), Errno::XDEV);
+        assert_eq!(walk(&handle.fd, "..", OPEN_DIRECTORY, true).unwrap_err(), Errno::XDEV);
     }
 
     #[test]

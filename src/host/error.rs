@@ -36,6 +36,62 @@ pub enum Error {
         /// The path.
         path: String,
     },
+    /// Someone else could exchange a directory on the way to a target.
+    #[error("{path}, on the way to {target}, {why}; whoever can write there could lead the target elsewhere")]
+    Parent {
+        /// The directory.
+        path: String,
+        /// The target.
+        target: String,
+        /// Who else can write there.
+        why: String,
+    },
+    /// A sensitive file would be written where others can write.
+    #[error("{path} is to hold a sensitive file, but it {why}; take their right to write away, or declare the owner")]
+    Shared {
+        /// The directory.
+        path: String,
+        /// Who else can write there.
+        why: String,
+    },
+    /// A flag keeps a file or folder from being changed.
+    #[error("{path} is {flag}; chattr(1) takes that away")]
+    Immutable {
+        /// The path.
+        path: String,
+        /// `immutable` or `append-only`.
+        flag: &'static str,
+    },
+    /// The file system cannot do what a deployment needs.
+    #[error("the file system of {path} cannot be deployed to: {what}")]
+    Unfit {
+        /// The path.
+        path: String,
+        /// What it lacks.
+        what: String,
+    },
+    /// The file system is another one than at the last deployment.
+    #[error("{path} is on another file system than at its last deployment; is something not mounted?")]
+    OtherFileSystem {
+        /// The target.
+        path: String,
+    },
+    /// There is no room for what will be written.
+    #[error("{path} has no room for this deployment: {what}")]
+    Full {
+        /// A directory of the file system.
+        path: String,
+        /// What is needed and what is there.
+        what: String,
+    },
+    /// A file's owner is one that this process may not give.
+    #[error("{path} shall belong to {owner}, which this process may not set; run as root, or with CAP_CHOWN")]
+    Powerless {
+        /// The path.
+        path: String,
+        /// The user or group, by number.
+        owner: String,
+    },
     /// The host lacks an account.
     #[error("this host has no {kind} named {name:?}")]
     Account {
@@ -120,12 +176,19 @@ impl Error {
             Error::Io { errno, what, .. } => match *errno {
                 Errno::NOSPC | Errno::DQUOT => Code::NO_SPACE,
                 Errno::ROFS => Code::TARGET_READONLY,
-                Errno::PERM if *what == "change the owner of" => Code::CAP,
+                Errno::PERM if matches!(*what, "change the owner of" | "set the file capability of") => Code::CAP,
                 _ => Code::IO,
             },
             Error::Symlink { .. } => Code::TARGET_SYMLINK,
             Error::WrongType { .. } => Code::TARGET_TYPE,
             Error::MountPoint { .. } => Code::XDEV,
+            Error::Parent { .. } => Code::TARGET_PARENT,
+            Error::Shared { .. } => Code::TARGET_WRITABLE,
+            Error::Immutable { .. } => Code::IMMUTABLE,
+            Error::Unfit { .. } => Code::FS_UNFIT,
+            Error::OtherFileSystem { .. } => Code::TARGET_DEVICE,
+            Error::Full { .. } => Code::NO_SPACE,
+            Error::Powerless { .. } => Code::CAP,
             Error::Account { .. } => Code::OWNER,
             Error::Changed { .. } => Code::TARGET_CHANGED,
             Error::ReadBack { .. } => Code::READ_BACK,

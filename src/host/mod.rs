@@ -5,13 +5,17 @@ mod error;
 pub mod accounts;
 pub mod action;
 pub mod live;
+mod attributes;
+pub mod fitness;
 pub mod process;
 pub mod scan;
 pub mod service;
 pub mod transaction;
 pub mod view;
+#[cfg(test)]
+mod tests;
 
-pub use dir::Dir;
+pub use dir::{Dir, resolver};
 pub use error::Error;
 pub use scan::DigestKey;
 

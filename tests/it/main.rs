@@ -13,6 +13,7 @@ mod examples;
 mod flow;
 mod generations;
 mod host;
+mod hostile;
 mod hostile_trees;
 mod kill_sweep;
 mod nginx;

@@ -15,6 +15,7 @@ use crate::plan::{LivePath, Restat};
 use crate::render::{Content, TargetPath};
 use crate::revision::ObjectId;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -105,6 +106,8 @@ pub struct Switched<'a> {
     pub actions: serde_json::Value,
     /// The ledger's rows as they are now.
     pub rows: Rows,
+    /// The targets, and the file systems that they are on.
+    pub file_systems: Vec<(String, String)>,
     /// What has to be kept before the ledger is written.
     pub surprises: Vec<Surprise>,
     settled: bool,
@@ -170,6 +173,23 @@ impl Client {
     pub fn walk(&self, root: &str, skip: &[String]) -> Result<Walk, Error> {
         match self.ask(Question::Walk { root: root.to_owned(), skip: skip.to_vec() })?.answer {
             Answer::Walk { entries, unnameable } => Ok(Walk { entries: entries.into_iter().collect(), unnameable }),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Returns everything that keeps the host from carrying out a request, as far as that can be seen without writing.
+    /// `known` holds, by target, the file system that it was on when it was deployed last.
+    pub fn examine(&self, request: &Request, known: BTreeMap<String, String>) -> Result<Vec<Error>, Error> {
+        match self.ask(Question::Examine { request: without_contents(request), known })?.answer {
+            Answer::Unfit(found) => Ok(found.into_iter().map(Failed::error).collect()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Returns the file system that a target is on.
+    pub fn file_system(&self, root: &str) -> Result<String, Error> {
+        match self.ask(Question::FileSystem(root.to_owned()))?.answer {
+            Answer::FileSystem(name) => Ok(name),
             other => Err(unexpected(other)),
         }
     }
@@ -258,12 +278,12 @@ impl Client {
     }
 
     fn switched(&self, switch: Switch, body: &[u8]) -> Result<Switched<'_>, Error> {
-        let Switch { deployment, actions, rows, surprises, settled } = switch;
+        let Switch { deployment, actions, rows, surprises, file_systems, settled } = switch;
         let surprises = surprises
             .into_iter()
             .map(|(at, sensitive, copy)| Ok(Surprise { at, sensitive, copy: file_copy(copy, body)? }))
             .collect::<Result<_, Error>>()?;
-        Ok(Switched { client: self, deployment, actions, rows, surprises, settled })
+        Ok(Switched { client: self, deployment, actions, rows, file_systems, surprises, settled })
     }
 
     fn done(&self, reply: Reply) -> Result<(), Error> {
@@ -436,6 +456,18 @@ impl Switched<'_> {
             other => Err(unexpected(other)),
         }
     }
+}
+
+/// Returns the request with the sizes of its contents alone.
+fn without_contents(request: &Request) -> Request {
+    let mut request = request.clone();
+    for (content, _) in request.targets.iter_mut().flat_map(|it| &mut it.changes).filter_map(|it| it.incoming.as_mut())
+    {
+        if let Content::Bytes(bytes) = content {
+            *content = Content::Blob { id: ObjectId::new(""), size: bytes.len() as u64 };
+        }
+    }
+    request
 }
 
 fn file_copy(copy: Copy, body: &[u8]) -> Result<FileCopy, Error> {

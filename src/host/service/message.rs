@@ -9,6 +9,7 @@ use crate::manifest::Publish;
 use crate::plan::{LiveEntry, LivePath, Restat, Stat};
 use crate::render::TargetPath;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A question, for one repository.
@@ -31,6 +32,10 @@ pub enum Question {
     Look(Vec<Ask>),
     /// What is in this target, apart from what these globs match?
     Walk { root: String, skip: Vec<String> },
+    /// Can this be carried out? `known` holds the file systems on which targets were deployed last.
+    Examine { request: Request, known: BTreeMap<String, String> },
+    /// On which file system is this target?
+    FileSystem(String),
     /// Can this target be published so? `recorded` are the paths that headfast wrote in it.
     Judge { root: String, publish: Publish, recorded: Vec<TargetPath> },
     /// What does this file hold?
@@ -107,6 +112,10 @@ pub enum Answer {
     Switched(Switch),
     /// To [`Question::Recover`].
     Recovered(Recovery),
+    /// To [`Question::Examine`]: everything that is in the way.
+    Unfit(Vec<Failed>),
+    /// To [`Question::FileSystem`].
+    FileSystem(String),
     /// To [`Question::Finish`]: what live files are known by now.
     Finished(Vec<Restat>),
     /// It is done.
@@ -141,6 +150,8 @@ pub struct Switch {
     pub rows: Rows,
     /// What was live but was not what the plan had seen.
     pub surprises: Vec<(LivePath, bool, Copy)>,
+    /// The targets, and the file systems that they are on.
+    pub file_systems: Vec<(String, String)>,
     /// Whether the ledger has the rows already.
     pub settled: bool,
 }

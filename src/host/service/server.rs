@@ -8,7 +8,7 @@ use crate::host::dir::{Dir, split};
 use crate::host::process::Outcome;
 use crate::host::scan::{self, DigestKey};
 use crate::host::transaction::{self, CommitError, Recovered, Request, Staged, Switched};
-use crate::host::{Error, live, view};
+use crate::host::{Error, fitness, live, view};
 use crate::manifest::path_globs;
 use crate::plan::{LiveKind, LivePath};
 use crate::render::TargetPath;
@@ -87,6 +87,11 @@ impl Server {
             }),
             Question::Look(asks) => self.look(turn, &asks).map_err(before),
             Question::Walk { root, skip } => self.walk(turn, &root, &skip).map_err(before),
+            Question::Examine { request, known } => self.examine(turn, &request, &known).map_err(before),
+            Question::FileSystem(root) => {
+                let judged = self.powers.allow(turn.repository, Wish::Path(&root));
+                judged.and_then(|()| fitness::identity(&root)).map(Answer::FileSystem).map_err(before)
+            }
             Question::Judge { root, publish, recorded } => {
                 let recorded = recorded.iter().map(TargetPath::as_str);
                 let judged = self.powers.allow(turn.repository, Wish::Path(&root));
@@ -154,6 +159,12 @@ impl Server {
         let globs = path_globs(skip.iter().map(String::as_str)).ok();
         let walk = scan::walk(&dir, &|path| globs.as_ref().is_some_and(|it| it.is_match(path)))?;
         Ok(Answer::Walk { entries: walk.entries.into_iter().collect(), unnameable: walk.unnameable })
+    }
+
+    fn examine(&self, turn: &Turn<'_>, request: &Request, known: &BTreeMap<String, String>) -> Result<Answer, Error> {
+        self.powers.allow_request(turn.repository, request)?;
+        let found = fitness::examine(request, &self.powers.state_dir, known)?;
+        Ok(Answer::Unfit(found.iter().map(|it| Failed::of(it, false)).collect()))
     }
 
     fn read(&self, turn: &mut Turn<'_>, at: &LivePath) -> Result<Answer, Error> {
@@ -251,6 +262,7 @@ impl Server {
             actions: switched.journal.actions.clone(),
             rows: switched.rows(),
             surprises,
+            file_systems: file_systems(&switched),
             settled: switched.is_settled(),
         };
         self.held = Held::Switched(Box::new(switched));
@@ -312,6 +324,12 @@ impl Turn<'_> {
         let link = matches!(found.kind, LiveKind::Link(_));
         Ok(Some(Copy { link, mode: found.mode, uid: found.uid, gid: found.gid, content }))
     }
+}
+
+/// Returns the targets of a switch and where they are. What cannot be told is told the next time.
+fn file_systems(switched: &Switched) -> Vec<(String, String)> {
+    let roots = switched.journal.roots.iter();
+    roots.filter_map(|it| Some((it.path.clone(), fitness::identity(&it.path).ok()?))).collect()
 }
 
 enum Root {

@@ -144,6 +144,9 @@ pub struct FileId {
     pub gid: u32,
     /// Its inode, size and times when it was last looked at.
     pub stat: Stat,
+    /// A digest of the extended attributes that a new file got; `None` when they were not looked at.
+    #[serde(default)]
+    pub attributes: Option<String>,
 }
 
 impl Generation {

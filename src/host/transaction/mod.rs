@@ -15,6 +15,7 @@ mod tests;
 pub use generation::KEPT;
 pub(in crate::host) use generation::TREE;
 pub use journal::{Carried, DirectoryChange, FileChange, FileId, Generation, Journal, Root};
+pub(in crate::host) use stage::nearest_existing;
 
 use super::Error;
 use super::dir::Dir;
@@ -356,7 +357,7 @@ fn clear(journal: &Journal) -> Result<(), Error> {
 fn clear_staging(journal: &Journal) -> Result<(), Error> {
     for root in &journal.roots {
         let Some(base) = Dir::open(&root.base)? else { continue };
-        let Some(staging) = base.below(&root.staging)? else { continue };
+        let Some(staging) = stage::own_staging(&base, root)? else { continue };
         stage::remove_contents(&staging)?;
         base.remove_dir(&root.staging)?;
         base.flush()?;

@@ -2,10 +2,11 @@
 
 use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
 use super::{Change, ReadBlob, Request, TargetChange, generation, tree};
+use crate::host::attributes::{self, Attributes};
 use crate::host::dir::{Dir, set_access, split};
 use crate::host::scan::{DigestKey, entry};
-use crate::host::{Error, PREFIX};
-use crate::plan::{LiveEntry, Recorded};
+use crate::host::{Error, PREFIX, fitness};
+use crate::plan::{LiveEntry, LiveKind, Recorded};
 use crate::render::Content;
 use rustix::fd::AsFd;
 use rustix::fs::FileType;
@@ -53,7 +54,7 @@ pub(super) fn prepare(request: &Request) -> Result<(Journal, Vec<Dir>), Error> {
 }
 
 /// Opens the target, or its nearest ancestor that exists, and returns what leads from there to the target.
-fn nearest_existing(root: &str) -> Result<(Dir, String), Error> {
+pub(in crate::host) fn nearest_existing(root: &str) -> Result<(Dir, String), Error> {
     let mut existing = root;
     loop {
         if let Some(base) = Dir::open(existing)? {
@@ -97,6 +98,7 @@ pub(super) fn file_id(live: &LiveEntry) -> FileId {
         uid: live.uid,
         gid: live.gid,
         stat: live.stat,
+        attributes: None,
     }
 }
 
@@ -159,9 +161,11 @@ pub(super) fn write(
     for ((root, base), target) in journal.roots.iter_mut().zip(bases).zip(&request.targets) {
         base.make_dir(&root.staging)?;
         let staging = open_staging(base, root)?;
+        attributes::disinherit(&staging)?;
+        fitness::probe(&staging)?;
         match root.generation {
             Some(_) => tree::build(base, &staging, root, target, key, blob)?,
-            None => write_slots(&staging, root, target, key, blob)?,
+            None => write_slots(base, &staging, root, target, key, blob)?,
         }
         staging.flush()?;
         base.flush()?;
@@ -171,18 +175,22 @@ pub(super) fn write(
 
 /// Writes what comes into its slots.
 fn write_slots(
+    base: &Dir,
     staging: &Dir,
     root: &mut Root,
     target: &TargetChange,
     key: &DigestKey,
     blob: ReadBlob<'_>,
 ) -> Result<(), Error> {
-    let flush_each = target.changes.iter().filter(|it| it.incoming.is_some()).count() <= FLUSH_EACH_MAX;
-    for (file, change) in root.files.iter_mut().zip(&target.changes) {
+    let flush = target.changes.iter().filter(|it| it.incoming.is_some()).count() <= FLUSH_EACH_MAX;
+    let wholes: Vec<String> = root.files.iter().map(|it| root.in_base(&it.path)).collect();
+    for ((file, whole), change) in root.files.iter_mut().zip(&wholes).zip(&target.changes) {
         let Some((content, row)) = &change.incoming else { continue };
-        file.incoming = Some(write_one(staging, &file.slot.to_string(), content, row, key, blob, flush_each)?);
+        let attributes = attributes::wanted(base, whole, change)?;
+        let new = New { row, attributes, outgoing: change.outgoing.as_ref(), flush };
+        file.incoming = Some(write_one(staging, &file.slot.to_string(), content, &new, key, blob)?);
     }
-    if !flush_each {
+    if !flush {
         staging.flush_file_system()?;
     }
     Ok(())
@@ -190,8 +198,27 @@ fn write_slots(
 
 /// Opens the staging folder, which must be there.
 pub(super) fn open_staging(base: &Dir, root: &Root) -> Result<Dir, Error> {
-    base.below(&root.staging)?
+    own_staging(base, root)?
         .ok_or_else(|| Error::Conflict { path: base.path_of(&root.staging), what: "the staging folder is gone".into() })
+}
+
+/// Opens the staging folder; `None` when it is gone, or when someone who may write in the target gave its name to another.
+pub(super) fn own_staging(base: &Dir, root: &Root) -> Result<Option<Dir>, Error> {
+    match base.below(&root.staging) {
+        Ok(Some(dir)) => Ok(dir.is_private()?.then_some(dir)),
+        Ok(None) | Err(Error::Symlink { .. } | Error::WrongType { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a new file shall be besides its content.
+pub(super) struct New<'a> {
+    pub(super) row: &'a Recorded,
+    pub(super) attributes: Attributes,
+    /// What it replaces.
+    pub(super) outgoing: Option<&'a LiveEntry>,
+    /// Whether it is flushed by itself.
+    pub(super) flush: bool,
 }
 
 /// Writes one file or link under a name of its own and returns what it is known by.
@@ -199,31 +226,43 @@ pub(super) fn write_one(
     dir: &Dir,
     name: &str,
     content: &Content,
-    row: &Recorded,
+    new: &New<'_>,
     key: &DigestKey,
     blob: ReadBlob<'_>,
-    flush: bool,
 ) -> Result<FileId, Error> {
     match content {
         Content::Link(text) => {
             dir.make_link(name, text)?;
-            dir.set_link_owner(name, row.uid, row.gid)?;
+            dir.set_link_owner(name, new.row.uid, new.row.gid)?;
         }
-        Content::Bytes(bytes) => write_bytes(dir, name, bytes, row.mode, row.uid, row.gid, flush)?,
-        Content::Blob { id, .. } => write_bytes(dir, name, &blob(id)?, row.mode, row.uid, row.gid, flush)?,
+        Content::Bytes(bytes) => write_bytes(dir, name, bytes, new, key)?,
+        Content::Blob { id, .. } => write_bytes(dir, name, &blob(id)?, new, key)?,
     }
     let written = entry(dir, name, Some(key))?;
     let written = written.ok_or_else(|| Error::Changed { path: dir.path_of(name) })?;
-    Ok(file_id(&written))
+    let mut id = file_id(&written);
+    if written.kind == LiveKind::File {
+        if (written.mode, written.uid, written.gid) != (new.row.mode, new.row.uid, new.row.gid) {
+            let what = "it does not keep modes and owners".to_owned();
+            return Err(Error::Unfit { path: dir.path().to_owned(), what });
+        }
+        id.attributes = Some(attributes::fingerprint(dir, name)?);
+    }
+    Ok(id)
 }
 
 /// Writes a file that is born private and gets its owner before its mode, so that no one can look in between.
-fn write_bytes(dir: &Dir, name: &str, bytes: &[u8], mode: u32, uid: u32, gid: u32, flush: bool) -> Result<(), Error> {
+fn write_bytes(dir: &Dir, name: &str, bytes: &[u8], new: &New<'_>, key: &DigestKey) -> Result<(), Error> {
     let path = dir.path_of(name);
     let mut file = dir.create(name)?;
     file.write_all(bytes).map_err(Error::std("write", path.clone()))?;
-    set_access(file.as_fd(), &path, mode, uid, gid)?;
-    if flush {
+    new.attributes.give(dir, name)?;
+    set_access(file.as_fd(), &path, new.row.mode, new.row.uid, new.row.gid)?;
+    let old = new.outgoing.and_then(|it| it.digest.as_ref()).filter(|_| new.attributes.has_capability());
+    if old == Some(&key.of(bytes)) {
+        new.attributes.give_capability(dir, name)?;
+    }
+    if new.flush {
         // A failed flush is never tried again on the same file: the kernel may have dropped the data already.
         file.sync_all().map_err(Error::std("flush", path))?;
     }

@@ -1,12 +1,12 @@
 //! After the commit point: names change, in an order that can be repeated from any point.
 
 use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
-use super::stage::{FLUSH_EACH_MAX, open_staging};
+use super::stage::{FLUSH_EACH_MAX, open_staging, own_staging};
 use super::{Rows, Surprise, generation};
-use crate::host::Error;
 use crate::host::dir::{Dir, Found, split};
 use crate::host::live::GENERATIONS;
 use crate::host::scan::{DigestKey, entry};
+use crate::host::{Error, attributes};
 use crate::plan::{LiveKind, LivePath, Recorded, Restat, Stat};
 use crate::render::TargetPath;
 use rustix::fs::{FileType, RenameFlags};
@@ -112,6 +112,7 @@ pub(super) fn make_directory(base: &Dir, staging: &Dir, directory: &DirectoryCha
     }
     staging.make_dir(WAITING)?;
     let made = staging.below(WAITING)?.ok_or_else(|| conflict(staging, WAITING, "the new folder is gone"))?;
+    attributes::inherit(&parent, &made)?;
     made.set_access(directory.mode, directory.uid, directory.gid)?;
     staging.rename(WAITING, &parent, name, RenameFlags::NOREPLACE)
 }
@@ -178,6 +179,8 @@ fn read_back(base: &Dir, root: &mut Root, key: &DigestKey) -> Result<(), Error> 
             return Err(different("its owner differs"));
         } else if !is_link && live.mode != new.mode {
             return Err(different("its mode differs"));
+        } else if differs_in_attributes(base, &whole, new)? {
+            return Err(different("its extended attributes differ"));
         }
         if let Some(row) = &mut file.row_after {
             refresh(row, new, live.stat);
@@ -185,6 +188,12 @@ fn read_back(base: &Dir, root: &mut Root, key: &DigestKey) -> Result<(), Error> 
         new.stat = live.stat;
     }
     Ok(())
+}
+
+fn differs_in_attributes(base: &Dir, path: &str, new: &FileId) -> Result<bool, Error> {
+    let (folder, name) = split(path);
+    let (Some(known), Some(dir)) = (&new.attributes, base.below(folder)?) else { return Ok(false) };
+    Ok(attributes::fingerprint(&dir, name)? != *known)
 }
 
 /// Gives the ledger's row the metadata that the file has now. A row that did not describe the file before, because
@@ -251,7 +260,7 @@ pub(super) fn surprises(journal: &Journal, key: &DigestKey) -> Result<Vec<Surpri
     let mut surprises = Vec::new();
     for root in &journal.roots {
         let Some(base) = Dir::open(&root.base)? else { continue };
-        let Some(staging) = base.below(&root.staging)? else { continue };
+        let Some(staging) = own_staging(&base, root)? else { continue };
         if root.generation.is_some() {
             generation::surprises(&base, &staging, root, key, &mut surprises)?;
             continue;

@@ -2,10 +2,11 @@
 
 use super::generation::{TREE, same_file};
 use super::journal::{Carried, DirectoryChange, Root};
-use super::stage::{FLUSH_EACH_MAX, file_id, write_one};
+use super::stage::{FLUSH_EACH_MAX, New, file_id, write_one};
 use super::switch::conflict;
 use super::{ReadBlob, TargetChange};
 use crate::host::Error;
+use crate::host::attributes;
 use crate::host::dir::{Dir, Found, copy_attributes, copy_times, reflink, set_access, split, type_name};
 use crate::host::live;
 use crate::host::scan::{DigestKey, entry};
@@ -38,7 +39,9 @@ pub(super) fn build(
     for (file, change) in root.files.iter_mut().zip(&target.changes) {
         let Some((content, row)) = &change.incoming else { continue };
         let (folder, name) = split(&file.path);
-        let written = write_one(&builder.folder(folder)?, name, content, row, key, blob, false)?;
+        let attributes = attributes::wanted(source.as_ref().unwrap_or(&tree), &file.path, change)?;
+        let new = New { row, attributes, outgoing: change.outgoing.as_ref(), flush: false };
+        let written = write_one(&builder.folder(folder)?, name, content, &new, key, blob)?;
         builder.written(&file.path, written.digest.is_some());
         file.incoming = Some(written);
     }
