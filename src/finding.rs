@@ -192,6 +192,7 @@ codes! {
     EXISTING Refused "A file that headfast did not write stands where a first deployment wants to write.";
     MASS_DELETE Refused "The revision would remove too much.";
     CHECK Refused "A check vetoed the revision.";
+    CRASHED Failed "A commit that killed the agent at the same stage three times; it is set aside until `headfast retry`.";
     QUARANTINED Refused "The revision failed here before.";
     SUSPENDED Refused "The repository is suspended.";
     // The host.
@@ -218,12 +219,15 @@ codes! {
     STATE_NEWER Failed "The state was written by a newer headfast.";
     STATE_MODE Refused "The state directory can be read by others.";
     RECOVERY_CONFLICT Stuck "After a crash a file is neither old nor new.";
+    JOURNAL Stuck "The journal of a transaction that was cut short is damaged.";
+    JOURNAL_FOREIGN Stuck "The journal of a transaction is of another host, repository or version.";
     RELOAD RolledBack "A reload failed after the switch.";
     PROBE RolledBack "A probe failed after the switch.";
     ACTION Failed "The host could not run a check, reload or probe.";
     SYSTEMD_DOWN Failed "systemd is not running or cannot be reached.";
     PROBE_BEFORE Failed "A probe fails already, before the switch.";
     ROLLBACK_FAILED Stuck "The previous state could not be restored.";
+    ROLLBACK_SOURCE Failed "A kept copy that a rollback needs is damaged or gone.";
     NOTHING_TO_ROLL_BACK Failed "There is no earlier deployment to go back to.";
     NOT_FOUND Usage "There is no such deployment, revision or file.";
     STATUS Failed "A status could not be posted.";

@@ -82,7 +82,7 @@ pub enum DeploymentStatus {
     RolledBack,
     /// A gate said no; nothing was written.
     Refused,
-    /// A newer commit came first; nothing was written.
+    /// It waited, and a newer commit, or another deployment of this one, came first; nothing was written.
     Superseded,
     /// The rendering is the one that is live already; nothing was written.
     Unchanged,
@@ -125,6 +125,8 @@ pub enum Trigger {
     Heal,
     /// Someone ran `headfast rollback`.
     Rollback,
+    /// Someone ran `headfast kept restore`.
+    Restore,
     /// Someone ran `headfast retry`.
     Retry,
     /// A deployment that was cut short is being finished.
@@ -141,6 +143,7 @@ impl Trigger {
             Trigger::Webhook => "webhook",
             Trigger::Heal => "heal",
             Trigger::Rollback => "rollback",
+            Trigger::Restore => "restore",
             Trigger::Retry => "retry",
             Trigger::Recovery => "recovery",
         }
@@ -178,7 +181,8 @@ pub struct Kept {
     pub path: String,
     /// The name of the copy in the state directory's `kept` folder.
     pub id: String,
-    /// Why it was kept: `drifted` (it differed from what was deployed) or `existing` (headfast had not written it).
+    /// Why it was kept: `drifted` (it differed from what was deployed), `existing` (headfast had not written it) or
+    /// `recovered` (it waited in a transaction that was given up).
     pub reason: String,
     /// Whether the copy is encrypted because the file is sensitive.
     pub encrypted: bool,

@@ -42,6 +42,7 @@ impl Checkout {
             secrets: &self.secrets,
             targets: None,
             revision: &|_| NO_REVISION.to_owned(),
+            on_phase: &|_| {},
         };
         pipeline::render(&inputs, findings)
     }

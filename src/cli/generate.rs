@@ -34,7 +34,7 @@ const EXIT_CODES: &[(u8, &str)] = &[
     (2, "the command line or agent.yaml is wrong"),
     (3, "invalid: the repository's content is wrong"),
     (4, "refused: signature, rewind, policy, allow-list, guard, or a veto by `check`"),
-    (5, "differences: `drift`; `plan` and `diff` with `--exit-code`"),
+    (5, "differences: `drift`, `fsck`; `plan` and `diff` with `--exit-code`"),
     (6, "rolled back"),
     (7, "stuck: a person is needed"),
     (75, "busy: another process holds the state"),
@@ -87,18 +87,21 @@ fn reference() -> String {
         let _ = writeln!(text, "| [`{0}`](#headfast-{0}) | {about} |", verb.get_name());
     }
     for verb in verbs() {
-        section(verb, &mut text);
+        section(verb, verb.get_name(), &mut text);
+        for below in verb.get_subcommands().filter(|it| !it.is_hide_set()) {
+            section(below, &format!("{} {}", verb.get_name(), below.get_name()), &mut text);
+        }
     }
     exit_codes(&mut text);
     error_codes(&mut text);
     text
 }
 
-fn section(verb: &Command, text: &mut String) {
+fn section(verb: &Command, name: &str, text: &mut String) {
     let about = verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
     let usage = verb.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
-    let _ = write!(text, "\n## `headfast {}`\n\n{about}\n\n```\n{usage}\n```\n", verb.get_name());
+    let _ = write!(text, "\n## `headfast {name}`\n\n{about}\n\n```\n{usage}\n```\n");
     let arguments: Vec<&Arg> = verb.get_arguments().filter(|it| !it.is_hide_set() && it.get_id() != "help").collect();
     if !arguments.is_empty() {
         text.push('\n');

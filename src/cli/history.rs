@@ -96,7 +96,7 @@ fn line(it: &Deployment) -> String {
         reason => reason,
     };
     let why = match it.trigger {
-        Trigger::Heal | Trigger::Rollback => format!(" ({})", it.trigger.as_str()),
+        Trigger::Heal | Trigger::Rollback | Trigger::Restore => format!(" ({})", it.trigger.as_str()),
         _ => String::new(),
     };
     let (name, environment) = (escaped(&it.repository), escaped(&it.environment));

@@ -21,6 +21,8 @@ mod history;
 mod drift;
 mod control;
 mod transaction;
+mod fsck;
+mod kept;
 mod generate;
 mod action;
 
@@ -59,6 +61,9 @@ enum Verb {
     History(history::Args),
     Show(history::ShowArgs),
     Drift(drift::Args),
+    #[command(subcommand)]
+    Kept(kept::Verb),
+    Fsck(fsck::Args),
     Rollback(control::RollbackArgs),
     Retry(control::RetryArgs),
     Suspend(control::SuspendArgs),
@@ -117,6 +122,8 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::History(args) => history::run(args, ui),
         Verb::Show(args) => history::show(args, ui),
         Verb::Drift(args) => drift::run(args, ui),
+        Verb::Kept(verb) => kept::run(verb, ui),
+        Verb::Fsck(args) => fsck::run(args, ui),
         Verb::Rollback(args) => control::rollback(args, ui),
         Verb::Retry(args) => control::retry(args, ui),
         Verb::Suspend(args) => control::suspend(args, ui),

@@ -75,6 +75,7 @@ fn success(deployment: &Deployment, environment: &str) -> String {
     let what = match deployment.trigger {
         Trigger::Heal => format!("what {revision} deployed is back in {environment}"),
         Trigger::Rollback => format!("{environment} is rolled back to {revision}"),
+        Trigger::Restore => format!("a kept file is back in {environment}"),
         _ => format!("{revision} is deployed to {environment}"),
     };
     format!("{what}: {}.{}", words::changes(&deployment.changes), kept(deployment))

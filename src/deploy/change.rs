@@ -47,7 +47,8 @@ fn made(ledger: &Ledger, root: &str) -> Vec<String> {
     rows.map(|(at, _)| at.path.as_str().to_owned()).collect()
 }
 
-fn sensitive(ledger: &Ledger, root: &str) -> Vec<String> {
+/// Returns the paths of a target's files that hold something that was encrypted.
+pub fn sensitive(ledger: &Ledger, root: &str) -> Vec<String> {
     let rows = ledger.iter().filter(|(at, row)| at.root == root && row.sensitive);
     rows.map(|(at, _)| at.path.as_str().to_owned()).collect()
 }

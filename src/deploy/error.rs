@@ -4,6 +4,10 @@ use crate::finding::{Code, Finding, Findings, Verdict};
 use crate::record::{Failure, Phase};
 use crate::{git, host, settings, state};
 
+/// What to do about a transaction that cannot be finished.
+pub(super) const GIVE_UP: &str = "`headfast fsck --repair` keeps every file that the transaction holds and gives it up; then \
+    `headfast sync` plans anew against what is live";
+
 /// Why a pass could not be made, or a deployment not be carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", summary(findings))]
@@ -70,7 +74,9 @@ impl From<state::Error> for Error {
 
 impl From<host::Error> for Error {
     fn from(error: host::Error) -> Self {
-        Error::new(Phase::Stage, Finding::error(error.code(), error.to_string()))
+        let finding = Finding::error(error.code(), error.to_string());
+        let is_wreck = [Code::RECOVERY_CONFLICT, Code::JOURNAL, Code::JOURNAL_FOREIGN].contains(&finding.code);
+        Error::new(Phase::Stage, if is_wreck { finding.hint(GIVE_UP) } else { finding })
     }
 }
 

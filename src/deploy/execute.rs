@@ -7,7 +7,7 @@ use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, no
 use crate::finding::{Code, Finding, Findings};
 use crate::host::action::{Job, Look, Task, Trial};
 use crate::host::process::{self, Fault};
-use crate::host::service::{CommitFailed, FileCopy, Staged, Switched};
+use crate::host::service::{CommitFailed, FileCopy, Staged, Surprise, Switched};
 use crate::host::transaction::Request;
 use crate::manifest::Check;
 use crate::plan::{Before, LiveKind, LivePath, Operation, Plan};
@@ -23,12 +23,15 @@ const PROBE_BEFORE: Duration = Duration::from_secs(1);
 
 impl ConfigurationDeployer<'_> {
     /// Carries out what was prepared. The record is durable before anything changes.
-    pub(super) fn carry_out(&self, mut deployment: Deployment, ready: Ready) -> Result<ConfigDeployment, Error> {
+    pub(super) fn carry_out(&self, mut deployment: Deployment, mut ready: Ready) -> Result<ConfigDeployment, Error> {
+        let mut request = request(&ready.plan, &ready.rendered.rendering, &ready.seen.ledger, &ready.seen.accounts);
+        match self.bring_edits_back(&mut request, &deployment, &ready) {
+            Ok(findings) => ready.findings.extend(findings),
+            Err(error) => return self.end_early(deployment, error),
+        }
         let rendering = &ready.rendered.rendering;
-        let mut request = request(&ready.plan, rendering, &ready.seen.ledger, &ready.seen.accounts);
-        self.bring_edits_back(&mut request, &deployment, &ready)?;
         deployment.changes = ready.plan.changes();
-        deployment.phase = Phase::Stage;
+        self.enter(&mut deployment, Phase::Stage)?;
         self.begin(&mut deployment)?;
         let aftermath = self.aftermath(&deployment, &ready.repertoire, &ready.plan)?;
         request.deployment = deployment.id;
@@ -47,7 +50,7 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// From staging to the recorded switch.
-    fn switch(
+    pub(super) fn switch(
         &self,
         deployment: &mut Deployment,
         request: &Request,
@@ -55,18 +58,17 @@ impl ConfigurationDeployer<'_> {
         plan: &Plan,
         tree: &dyn Tree,
     ) -> Result<Switched<'_>, SwitchError> {
-        (self.on_phase)(Phase::Stage);
         let staged = self.client.stage(request, &|id| tree.blob(id)).map_err(|it| SwitchError::Before(it.into()))?;
-        deployment.phase = Phase::Check;
-        (self.on_phase)(Phase::Check);
-        let ready = self.check(deployment, &staged, rendering, plan).and_then(|()| self.keep(deployment, plan));
+        let ready = self
+            .enter(deployment, Phase::Check)
+            .and_then(|()| self.check(deployment, &staged, rendering, plan))
+            .and_then(|()| self.keep(deployment, plan))
+            .and_then(|()| self.enter(deployment, Phase::Switch));
         if let Err(error) = ready {
             // What cannot be removed now is removed by recovery; why it is not wanted is the news.
             let _by_recovery = staged.abandon();
             return Err(SwitchError::Before(error));
         }
-        deployment.phase = Phase::Switch;
-        (self.on_phase)(Phase::Switch);
         let mut switched = staged.commit().map_err(|error| match error {
             CommitFailed::Before(error) => SwitchError::Before(Error::from(error).in_phase(Phase::Switch)),
             CommitFailed::After(error) => SwitchError::After(Error::from(error).in_phase(Phase::Switch)),
@@ -176,8 +178,19 @@ impl ConfigurationDeployer<'_> {
 
     /// Keeps what was live when the names were switched and is not what the transaction knew.
     fn keep_surprises(&self, deployment: &mut Deployment, switched: &mut Switched<'_>) -> Result<(), Error> {
-        for surprise in std::mem::take(&mut switched.surprises) {
-            let kept = self.keep_copy(deployment.id, &surprise.at, surprise.copy, "drifted", surprise.sensitive)?;
+        let surprises = std::mem::take(&mut switched.surprises);
+        self.keep_held(deployment, surprises, "drifted")
+    }
+
+    /// Keeps files that wait in staging folders.
+    pub(super) fn keep_held(
+        &self,
+        deployment: &mut Deployment,
+        files: Vec<Surprise>,
+        reason: &str,
+    ) -> Result<(), Error> {
+        for surprise in files {
+            let kept = self.keep_copy(deployment.id, &surprise.at, surprise.copy, reason, surprise.sensitive)?;
             // Recovery may come by twice.
             if !deployment.kept.contains(&kept) {
                 deployment.kept.push(kept);
@@ -194,7 +207,8 @@ impl ConfigurationDeployer<'_> {
         aftermath: &Aftermath,
         findings: Findings,
     ) -> Result<ConfigDeployment, Error> {
-        let tried = self.try_out(&mut deployment, &aftermath.reloads, &aftermath.probes, &aftermath.failing);
+        let subject = self.subject(&deployment);
+        let tried = self.try_out(&mut deployment, &subject, &aftermath.reloads, &aftermath.probes, &aftermath.failing);
         // Whoever could put the files back is gone: recovery goes on at the reloads.
         self.not_lost(&deployment)?;
         match tried {
@@ -226,13 +240,13 @@ impl ConfigurationDeployer<'_> {
     fn try_out(
         &self,
         deployment: &mut Deployment,
+        subject: &str,
         reloads: &[Job],
         probes: &[Trial],
         failing: &[Look],
     ) -> Result<(), Finding> {
         if !reloads.is_empty() {
-            deployment.phase = Phase::Reload;
-            (self.on_phase)(Phase::Reload);
+            self.enter_proof(deployment, subject, Phase::Reload);
         }
         for job in reloads {
             let outcome = self.client.run(job).map_err(|it| Finding::error(it.code(), it.to_string()))?;
@@ -244,8 +258,7 @@ impl ConfigurationDeployer<'_> {
             }
         }
         if !probes.is_empty() {
-            deployment.phase = Phase::Probe;
-            (self.on_phase)(Phase::Probe);
+            self.enter_proof(deployment, subject, Phase::Probe);
         }
         self.probe_all(deployment, probes.iter(), failing)?;
         // A service that reloads in the background may have answered with what ran before: after a while all must hold again.
@@ -278,7 +291,7 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Puts the previous files back, at once and without network, and tells programs about it.
-    fn take_back(
+    pub(super) fn take_back(
         &self,
         switched: Switched<'_>,
         mut deployment: Deployment,
@@ -316,11 +329,11 @@ impl ConfigurationDeployer<'_> {
         if !restored.is_settled() {
             self.keep_surprises(&mut deployment, &mut restored)?;
             deployment.log.push("the previous files are back".into());
-            self.record_restored(&restored, &deployment, blames)?;
+            self.record_restored(&restored, &deployment, blames, aftermath.may_blame)?;
             restored.settle()?;
         }
         let phase = deployment.phase;
-        let again = self.try_out(&mut deployment, &aftermath.back_reloads, &aftermath.back_probes, &aftermath.failing);
+        let again = self.try_back(&mut deployment, aftermath);
         self.not_lost(&deployment)?;
         deployment.phase = phase;
         if let Err(finding) = again {
@@ -336,8 +349,29 @@ impl ConfigurationDeployer<'_> {
         Ok(ended(deployment, findings))
     }
 
+    /// Runs the previous revision's own reloads and probes, unless they are what kills the agent.
+    fn try_back(&self, deployment: &mut Deployment, aftermath: &Aftermath) -> Result<(), Finding> {
+        let subject = format!("back {}", deployment.id);
+        match self.too_often(&subject) {
+            Ok(Some(phase)) => {
+                let message = format!("its own {} kills the agent and is left out", phase.as_str());
+                Err(Finding::warning(Code::CRASHED, message))
+            }
+            _ => {
+                let Aftermath { back_reloads, back_probes, failing, .. } = aftermath;
+                self.try_out(deployment, &subject, back_reloads, back_probes, failing)
+            }
+        }
+    }
+
     /// Writes down that the previous files are back, and the quarantine with it.
-    fn record_restored(&self, restored: &Switched<'_>, deployment: &Deployment, blames: bool) -> Result<(), Error> {
+    fn record_restored(
+        &self,
+        restored: &Switched<'_>,
+        deployment: &Deployment,
+        blames: bool,
+        may_blame: bool,
+    ) -> Result<(), Error> {
         let rows = &restored.rows;
         let reason = deployment.error.clone().map(|it| it.message).unwrap_or_default();
         Ok(self.store.together(|store| {
@@ -347,6 +381,9 @@ impl ConfigurationDeployer<'_> {
                 let (revision, since) = (deployment.revision.clone(), now_text());
                 store.quarantine(self.name(), &Quarantined { digest, revision, reason, since })?;
                 store.remember(self.name(), "revert", deployment.revision.as_str())?;
+            }
+            if may_blame && deployment.error.as_ref().is_some_and(|it| it.code == Code::CRASHED.name) {
+                self.quarantine_crashed(deployment)?;
             }
             Ok(())
         })?)
@@ -378,7 +415,7 @@ impl ConfigurationDeployer<'_> {
 }
 
 /// On which side of the commit point a switch failed.
-enum SwitchError {
+pub(super) enum SwitchError {
     Before(Error),
     After(Error),
 }

@@ -62,10 +62,16 @@ impl ConfigurationDeployer<'_> {
         let live = self.store.live(self.name())?;
         let Some(live) = live else { return Err(super::undo::nothing_before()) };
         let mut deployment = self.attempt(&live.revision, Trigger::Heal, Some(&live));
-        match self.prepare_heal(&mut deployment, &live, paths) {
+        if let Some(finding) = self.poisoned(&deployment)? {
+            return self.end_early(deployment, Error::new(Phase::Plan, finding));
+        }
+        let result = match self.prepare_heal(&mut deployment, &live, paths) {
             Ok(ready) => self.carry_out(deployment, ready),
             Err(error) => self.end_early(deployment, error),
-        }
+        };
+        self.survived()?;
+        self.tidy()?;
+        result
     }
 
     fn prepare_heal(&self, deployment: &mut Deployment, live: &Deployment, paths: &[LivePath]) -> Result<Ready, Error> {

@@ -12,9 +12,12 @@ mod gate;
 mod heal;
 mod observe;
 mod outbox;
+mod poison;
 mod prepare;
 mod recover;
+mod restore;
 mod revert;
+mod salvage;
 mod undo;
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,8 @@ pub use gate::powers;
 pub use heal::Deployed;
 pub use outbox::Delivered;
 pub use prepare::Preview;
+pub use restore::kept_content;
+pub use salvage::GivenUp;
 pub use undo::RollbackTo;
 
 pub use crate::record::{Deployment as DeploymentRecord, DeploymentStatus};
@@ -39,12 +44,24 @@ use crate::revision::{Commit, ObjectId};
 use crate::secrets::SecretManager;
 use crate::settings::Wanted;
 use crate::settings::{DEFAULT_PATH, Repository, Settings};
-use crate::state::Store;
-use chrono::{SecondsFormat, Utc};
+use crate::state::{Retention, Store};
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use prepare::Prepared;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+/// How long copies of drifted files are kept.
+const KEPT_FOR: TimeDelta = TimeDelta::days(90);
+
+/// So many copies of drifted files stay however old they are.
+const COPIES_MIN: usize = 100;
+
+/// The most bytes that the copies of drifted files may take.
+const COPIES_BYTES: u64 = 1 << 30;
+
+/// The most deployments that are remembered of a repository; those that something hangs on come on top.
+const DEPLOYMENTS_MAX: usize = 1000;
 
 /// Brings one repository's revisions to this host.
 pub struct ConfigurationDeployer<'a> {
@@ -59,6 +76,8 @@ pub struct ConfigurationDeployer<'a> {
     key: DigestKey,
     client: Client,
     on_phase: &'a dyn Fn(Phase),
+    /// What is being tried, and the phase that has begun.
+    attempting: Cell<Option<(String, Phase)>>,
 }
 
 /// What one pass came to.
@@ -121,6 +140,7 @@ impl<'a> ConfigurationDeployer<'a> {
             client: Client::new(way(settings), &repository.name, DigestKey::new(store.host_key())),
             key: DigestKey::new(store.host_key()),
             on_phase,
+            attempting: Cell::default(),
         })
     }
 
@@ -143,14 +163,28 @@ impl<'a> ConfigurationDeployer<'a> {
     pub fn sync(&self, trigger: Trigger) -> Result<ConfigDeployment, Error> {
         let mut notes: Vec<String> = self.recover()?.into_iter().collect();
         let tip = self.fetch()?;
-        let mut result = self.make_live(&tip, trigger)?;
+        let made = self.make_live(&tip, trigger);
+        self.survived()?;
+        let mut result = made?;
+        self.end_waiting(result.deployment.as_ref())?;
         if let Some(note) = self.revert_when_due()? {
             notes.push(note);
         }
         (self.on_phase)(Phase::Report);
         notes.append(&mut result.notes);
         notes.extend(self.deliver()?.problems);
+        if result.deployment.is_some() {
+            self.tidy()?;
+        }
         Ok(ConfigDeployment { notes, ..result })
+    }
+
+    /// Forgets what is too old or too much to be remembered.
+    fn tidy(&self) -> Result<(), Error> {
+        let before = (Utc::now() - KEPT_FOR).to_rfc3339_opts(SecondsFormat::Millis, true);
+        let limits = Retention { before, copies: COPIES_MIN, bytes: COPIES_BYTES, deployments: DEPLOYMENTS_MAX };
+        self.store.tidy(self.name(), &limits)?;
+        Ok(())
     }
 
     /// Asks the remote for its tip, and remembers when that last went well.
@@ -196,7 +230,20 @@ impl<'a> ConfigurationDeployer<'a> {
             return Ok(ConfigDeployment { revision: tip.clone(), deployment: None, findings, notes: Vec::new() });
         }
         let mut deployment = self.attempt(tip, trigger, live.as_ref());
-        match self.prepare(&mut deployment, live.as_ref()) {
+        if let Some(error) = self.set_aside(&deployment)? {
+            let (revision, findings) = (deployment.revision, error.findings);
+            return Ok(ConfigDeployment { revision, deployment: None, findings, notes: Vec::new() });
+        }
+        if let Some(finding) = self.poisoned(&deployment)? {
+            return self.end_crashed(deployment, finding);
+        }
+        let mut prepared = self.prepare(&mut deployment, live.as_ref());
+        if prepared.is_err() && self.mirror.borrow().needs_renewal() {
+            // The mirror is a cache: what could not be read in it is fetched anew, and judged then.
+            self.fetch()?;
+            prepared = self.prepare(&mut deployment, live.as_ref());
+        }
+        match prepared {
             // Its failing was recorded and reported when it happened; saying it again would hide why.
             Err(error) if error.is_quarantined() => {
                 self.hold(tip)?;
@@ -308,8 +355,13 @@ impl<'a> ConfigurationDeployer<'a> {
         deployment.status = DeploymentStatus::Pending;
         deployment.error = Some(Failure { code: Code::SUSPENDED.name.into(), message: reason.clone() });
         deployment.log.push(reason.clone());
-        match self.repeats(&deployment)? {
-            Some(id) => deployment.id = id,
+        let waiting = self.store.pending(self.name())?.into_iter().find(|it| it.revision == deployment.revision);
+        match waiting {
+            Some(it) if it.error == deployment.error => deployment = it,
+            Some(it) => {
+                deployment.id = it.id;
+                self.save(&deployment)?;
+            }
             None => self.begin(&mut deployment)?,
         }
         Ok(ConfigDeployment {
@@ -318,6 +370,27 @@ impl<'a> ConfigurationDeployer<'a> {
             findings: Findings::new(),
             notes: vec![reason],
         })
+    }
+
+    /// Ends the records of deployments that waited and were overtaken: after a pass only its own may wait.
+    fn end_waiting(&self, newest: Option<&Deployment>) -> Result<(), Error> {
+        for mut waiting in self.store.pending(self.name())? {
+            if newest.is_some_and(|it| it.id == waiting.id) {
+                continue;
+            }
+            waiting.status = DeploymentStatus::Superseded;
+            waiting.finished_at = Some(now_text());
+            waiting.log.push(match newest {
+                Some(newest) => format!("overtaken by deployment {}", newest.id),
+                None => "overtaken by what is live".to_owned(),
+            });
+            // What is said of a commit that went on is said by the deployment with which it did.
+            match newest.is_some_and(|it| it.revision == waiting.revision) {
+                true => self.store.save(&waiting)?,
+                false => self.save(&waiting)?,
+            }
+        }
+        Ok(())
     }
 
     /// Records a commit whose rendering is live already: the deployed revision advances, no file is touched.

@@ -98,7 +98,9 @@ impl ConfigurationDeployer<'_> {
         for (at, sight) in wanted.into_iter().zip(sights) {
             let live = sight.entry()?;
             let output = output_at(rendering, &at);
-            let equals_wanted = match (&live, output, files.contains_key(&at)) {
+            // A row without an identity is one that a repair has put in doubt.
+            let is_written = files.get(&at).is_some_and(|it| !it.identity.is_empty());
+            let equals_wanted = match (&live, output, is_written) {
                 (Some(live), Some(output), false) => self.equals(live, output, tree)?,
                 _ => false,
             };

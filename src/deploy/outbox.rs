@@ -48,7 +48,10 @@ impl ConfigurationDeployer<'_> {
 
     /// Writes down, all at once, that a deployment is live now, what it runs, and what is said about it.
     pub(super) fn save_live(&self, deployment: &Deployment, repertoire: &Repertoire, facts: &str) -> Result<(), Error> {
-        self.mirror.borrow().pin("live", &deployment.revision)?;
+        // The files are in place and proven: a mirror that is damaged is mended by the next fetch, and changes nothing about it.
+        if let Err(error) = self.mirror.borrow().pin("live", &deployment.revision) {
+            tracing::warn!(repository = self.name(), "the live revision is not pinned: {error}");
+        }
         let items = self.items_of(deployment)?;
         Ok(self.store.together(|store| {
             self.remember(repertoire, facts)?;

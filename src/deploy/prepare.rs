@@ -82,15 +82,15 @@ impl ConfigurationDeployer<'_> {
         if let Some(reason) = self.suspended()? {
             return Ok(Prepared::Waits(reason));
         }
-        self.enter(deployment, Phase::Verify);
+        self.enter(deployment, Phase::Verify)?;
         self.trusted(&tip, live).map_err(|it| it.in_phase(Phase::Verify))?;
 
-        self.enter(deployment, Phase::Load);
+        self.enter(deployment, Phase::Load)?;
         let mut findings = Findings::new();
         let tree = self.mirror.borrow().tree(&tip)?;
         let mut rendered = self.render(&tip, &tree, &mut findings)?;
         deployment.digest = Some(rendered.rendering.digest.clone());
-        self.enter(deployment, Phase::Render);
+        deployment.phase = Phase::Render;
         let is_live = live.and_then(|it| it.digest.as_ref()) == Some(&rendered.rendering.digest);
         if is_live {
             return Ok(Prepared::Unchanged { findings, repertoire: Repertoire::of(&rendered.rendering) });
@@ -101,17 +101,12 @@ impl ConfigurationDeployer<'_> {
         if let Some(reason) = self.window_closed()? {
             return Ok(Prepared::Waits(reason));
         }
-        self.enter(deployment, Phase::Plan);
+        self.enter(deployment, Phase::Plan)?;
         let exempt = self.was_deployed(&deployment.digest)?;
         let repertoire = Repertoire::of(&rendered.rendering);
         self.disarm_once(&mut rendered)?;
         let (seen, plan) = self.plan(&rendered, &tree, exempt, &mut findings)?;
         Ok(Prepared::Ready(Box::new(Ready { rendered, repertoire, tree, seen, plan, findings, edits_since: None })))
-    }
-
-    fn enter(&self, deployment: &mut Deployment, phase: Phase) {
-        deployment.phase = phase;
-        (self.on_phase)(phase);
     }
 
     /// Judges history and signatures, and remembers the commit as accepted.
@@ -186,6 +181,7 @@ impl ConfigurationDeployer<'_> {
             secrets: &self.secrets,
             targets: self.repository.targets.as_ref(),
             revision: &last_change,
+            on_phase: &|phase| self.pass_through(phase),
         };
         let rendered = pipeline::render(&inputs, findings);
         if let Some(rendered) = &rendered {
@@ -276,16 +272,15 @@ pub(super) fn text_of(tree: &GitTree, file: &str) -> Option<Arc<str>> {
     String::from_utf8(tree.blob(&entry.id).ok()?).ok().map(Arc::from)
 }
 
-fn quarantined(held: &crate::state::Quarantined) -> Finding {
-    let message =
-        format!("this rendering failed here on {} with {}: {}", held.since, held.revision.short(), held.reason);
+pub(super) fn quarantined(held: &crate::state::Quarantined) -> Finding {
+    let message = format!("this failed here on {} with {}: {}", held.since, held.revision.short(), held.reason);
     Finding::error(Code::QUARANTINED, message)
         .hint("push a commit that renders differently, or say `headfast retry` to try the same again")
 }
 
 /// What started a deployment decides whether the commit may be blamed for its failing.
 pub(super) fn may_blame(trigger: Trigger) -> bool {
-    !matches!(trigger, Trigger::Heal | Trigger::Rollback)
+    !matches!(trigger, Trigger::Heal | Trigger::Rollback | Trigger::Restore)
 }
 
 /// The ledger without the rows of directories, which no rendering has.

@@ -1,6 +1,7 @@
 //! After a crash: what the transaction left behind is finished or removed, recorded, and the deployment goes on.
 
 use super::actions::Aftermath;
+use super::error::GIVE_UP;
 use super::execute::is_to_blame;
 use super::{ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
@@ -15,7 +16,12 @@ impl ConfigurationDeployer<'_> {
         // Mostly nothing is left, and then there is no process to start.
         let recovered = match transaction::is_pending(&state_dir, self.name()) {
             Ok(false) => Recovered::Nothing,
-            Ok(true) | Err(_) => self.client.recover()?,
+            Ok(true) | Err(_) => {
+                if let Some(id) = transaction::left(&state_dir, self.name())? {
+                    self.deployment_of(id)?;
+                }
+                self.client.recover()?
+            }
         };
         let note = match recovered {
             Recovered::Nothing => None,
@@ -23,12 +29,12 @@ impl ConfigurationDeployer<'_> {
                 Some("a deployment was cut short before its switch; the files are the old ones".into())
             }
             Recovered::Forward(mut switched) => {
-                let mut deployment = self.deployment_of(&switched)?;
+                let mut deployment = self.deployment_of(switched.deployment)?;
                 self.record(&mut deployment, &mut switched)?;
                 Some(self.go_on(switched, deployment)?)
             }
             Recovered::Unproven(switched) => {
-                let deployment = self.deployment_of(&switched)?;
+                let deployment = self.deployment_of(switched.deployment)?;
                 match deployment.status {
                     DeploymentStatus::InProgress => Some(self.go_on(switched, deployment)?),
                     // It had its outcome already; only the leftovers were not removed.
@@ -39,11 +45,16 @@ impl ConfigurationDeployer<'_> {
                 }
             }
             Recovered::Restored(switched) => {
-                let deployment = self.deployment_of(&switched)?;
+                let mut deployment = self.deployment_of(switched.deployment)?;
+                deployment.error.get_or_insert_with(|| Failure {
+                    code: Code::TARGET_CHANGED.name.into(),
+                    message: "a file was changed between a crash and the restart; the change is kept".into(),
+                });
                 let aftermath = aftermath_of(&switched)?;
                 let to_blame = deployment.error.as_ref().is_some_and(|it| is_to_blame(&it.code));
                 let blames = aftermath.may_blame && to_blame;
                 self.settle_restored(switched, deployment, &aftermath, blames, Findings::new())?;
+                self.survived()?;
                 Some("a rollback was cut short; the previous files are back".into())
             }
         };
@@ -53,22 +64,41 @@ impl ConfigurationDeployer<'_> {
 
     fn go_on(&self, switched: Switched<'_>, mut deployment: Deployment) -> Result<String, Error> {
         let aftermath = aftermath_of(&switched)?;
-        deployment.log.push("cut short after the switch; going on with the reloads".into());
-        let result = self.prove(switched, deployment, &aftermath, Findings::new())?;
+        let result = match self.poisoned(&deployment)? {
+            Some(finding) => {
+                deployment.log.push("cut short after the switch too often".into());
+                let subject = self.subject(&deployment);
+                deployment.phase = self.too_often(&subject)?.unwrap_or(deployment.phase);
+                let result = self.take_back(switched, deployment, &aftermath, finding)?;
+                self.store.clear_attempts(self.name(), &subject)?;
+                result
+            }
+            None => {
+                deployment.log.push("cut short after the switch; going on with the reloads".into());
+                self.prove(switched, deployment, &aftermath, Findings::new())?
+            }
+        };
+        self.survived()?;
         let status = result.deployment.map_or("unknown", |it| it.status.as_str());
         Ok(format!("a deployment was cut short after its switch and is finished now: {status}"))
     }
 
-    fn deployment_of(&self, switched: &Switched<'_>) -> Result<Deployment, Error> {
-        self.store.deployment(switched.deployment)?.ok_or_else(|| {
-            let message =
-                format!("the journal belongs to deployment {}, which is not in the state", switched.deployment);
-            Error::new(Phase::Record, Finding::error(Code::RECOVERY_CONFLICT, message))
+    /// Returns the deployment that a journal belongs to; a journal of another host or state is not obeyed.
+    fn deployment_of(&self, id: i64) -> Result<Deployment, Error> {
+        let found = self.store.deployment(id)?.filter(|it| it.repository == self.name());
+        found.ok_or_else(|| {
+            let message = format!(
+                "the journal in {}/transactions/{} belongs to deployment {id}, which this state does not know; nothing was \
+                 touched",
+                self.settings.state_dir.display(),
+                self.name()
+            );
+            Error::new(Phase::Record, Finding::error(Code::JOURNAL_FOREIGN, message).hint(GIVE_UP))
         })
     }
 
     /// A deployment that is still in progress without a transaction never reached its switch.
-    fn close_interrupted(&self) -> Result<(), Error> {
+    pub(super) fn close_interrupted(&self) -> Result<(), Error> {
         while let Some(mut deployment) = self.store.in_progress(self.name())? {
             deployment.status = DeploymentStatus::Failed;
             deployment.finished_at = Some(now_text());
@@ -86,6 +116,6 @@ impl ConfigurationDeployer<'_> {
 fn aftermath_of(switched: &Switched<'_>) -> Result<Aftermath, Error> {
     serde_json::from_value(switched.actions.clone()).map_err(|error| {
         let message = format!("the journal's actions cannot be read: {error}");
-        Error::new(Phase::Record, Finding::error(Code::RECOVERY_CONFLICT, message))
+        Error::new(Phase::Record, Finding::error(Code::JOURNAL, message).hint(GIVE_UP))
     })
 }

@@ -3,7 +3,9 @@
 mod faults;
 mod generations;
 mod passes;
+mod recovery;
 mod reverts;
+mod rollbacks;
 mod units;
 
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus};

@@ -7,7 +7,7 @@ use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, no
 use crate::finding::{Code, Finding, Findings};
 use crate::host::transaction::Request;
 use crate::record::{Deployment, Phase, Trigger};
-use crate::state::Suspension;
+use crate::state::{KeptFile, Suspension};
 
 /// What to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +28,14 @@ impl ConfigurationDeployer<'_> {
         let live = self.store.live(self.name())?.ok_or_else(nothing_before)?;
         let good = self.good(to, &live)?;
         let mut deployment = self.attempt(&good.revision, Trigger::Rollback, Some(&live));
-        let mut result = match self.prepare_back(&mut deployment, &good) {
-            Ok(ready) => self.carry_out(deployment, ready)?,
-            Err(error) => self.end_early(deployment, error)?,
+        let result = match self.prepare_back(&mut deployment, &good, &live) {
+            Ok(ready) => self.carry_out(deployment, ready),
+            Err(error) => self.end_early(deployment, error),
         };
+        self.survived()?;
+        let mut result = result?;
         if result.deployment.as_ref().is_some_and(|it| it.status == DeploymentStatus::Success) {
-            self.store.save(&Deployment { status: DeploymentStatus::RolledBack, ..live.clone() })?;
+            self.save(&Deployment { status: DeploymentStatus::RolledBack, ..live.clone() })?;
             notes.push(self.stay_back(&live, &good, author)?);
         }
         self.deliver()?;
@@ -85,11 +87,16 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Renders what was live, from the mirror alone. Signatures, quarantine, windows and the deletion guard were passed then.
-    fn prepare_back(&self, deployment: &mut Deployment, good: &Deployment) -> Result<Ready, Error> {
+    fn prepare_back(&self, deployment: &mut Deployment, good: &Deployment, live: &Deployment) -> Result<Ready, Error> {
         let mut findings = Findings::new();
         let tree = self.mirror.borrow().tree(&good.revision)?;
         let rendered = self.render(&good.revision, &tree, &mut findings)?;
         deployment.digest = Some(rendered.rendering.digest.clone());
+        if good.digest.is_some() && deployment.digest == live.digest && deployment.digest != good.digest {
+            let message = format!("deployment {} differs from what is live by the facts of this host alone", good.id);
+            let hint = "put them back in agent.yaml (labels, variables, targets), then `headfast sync`";
+            return Err(Error::new(Phase::Plan, Finding::error(Code::NOTHING_TO_ROLL_BACK, message).hint(hint)));
+        }
         let (seen, plan) = self.plan(&rendered, &tree, true, &mut findings)?;
         let repertoire = Repertoire::of(&rendered.rendering);
         Ok(Ready { rendered, repertoire, tree, seen, plan, findings, edits_since: Some(good.id) })
@@ -101,22 +108,22 @@ impl ConfigurationDeployer<'_> {
         request: &mut Request,
         deployment: &Deployment,
         ready: &Ready,
-    ) -> Result<(), Error> {
-        let (Some(since), Some(live)) = (ready.edits_since, deployment.previous) else { return Ok(()) };
+    ) -> Result<Findings, Error> {
+        let mut findings = Findings::new();
+        let (Some(since), Some(live)) = (ready.edits_since, deployment.previous) else {
+            return Ok(findings);
+        };
         // Newest first, so that of several copies of one file the oldest, which was live first after `since`, wins.
         let kept = self.store.kept(Some(self.name()))?;
-        for file in kept.iter().filter(|it| it.deployment > since && it.deployment <= live) {
-            let copy = self.store.read_kept(&file.kept.id)?;
-            let bytes = match file.kept.encrypted {
-                true => {
-                    let plain = self.secrets.open(&copy).map_err(|finding| Error::new(Phase::Plan, finding))?;
-                    plain.expose().to_vec()
-                }
-                false => copy,
-            };
-            super::change::bring_back(request, file, bytes, &self.key, &ready.tree)?;
+        for file in
+            kept.iter().filter(|it| it.deployment > since && it.deployment <= live && it.kept.reason != "recovered")
+        {
+            match self.kept_content(file) {
+                Ok(bytes) => super::change::bring_back(request, file, bytes, &self.key, &ready.tree)?,
+                Err(error) => findings.push(without_copy(request, file, &error)?),
+            }
         }
-        Ok(())
+        Ok(findings)
     }
 
     /// Keeps the next pass from bringing back what was rolled back. The suspension comes first, because the network may
@@ -142,6 +149,20 @@ impl ConfigurationDeployer<'_> {
         };
         Ok(format!("{what}; deployments are suspended until `headfast resume`"))
     }
+}
+
+/// Says that a file goes back to what was deployed and not to what it had been edited to; an error when nothing else has it.
+fn without_copy(request: &Request, file: &KeptFile, error: &Error) -> Result<Finding, Error> {
+    let (root, path) = (&file.kept.root, &file.kept.path);
+    let target = request.targets.iter().find(|it| it.root == *root);
+    let change = target.and_then(|it| it.changes.iter().find(|it| it.path.as_str() == path));
+    let message = format!("the copy that was kept of {root}/{path} cannot be used: {error}");
+    // What no rendering has is nowhere else; where nothing is changed nothing is needed.
+    if change.is_some_and(|it| it.incoming.is_none()) && file.kept.reason == "existing" {
+        let hint = "put that file there by hand when you go back, and remove the copy with `headfast fsck --repair`";
+        return Err(Error::new(Phase::Plan, Finding::error(Code::ROLLBACK_SOURCE, message).hint(hint)));
+    }
+    Ok(Finding::warning(Code::ROLLBACK_SOURCE, message).hint("what was deployed is used in its place"))
 }
 
 pub(super) fn nothing_before() -> Error {

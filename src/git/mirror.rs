@@ -56,7 +56,13 @@ impl Mirror {
 
     /// Keeps `commit` and all that it needs, under a name, also when the remote forgets it.
     pub fn pin(&self, name: &str, commit: &ObjectId) -> Result<(), Error> {
-        self.set_reference(&pin_name(name), oid(commit)?)
+        let (name, target) = (pin_name(name), oid(commit)?);
+        if self.set_reference(&name, target).is_ok() {
+            return Ok(());
+        }
+        // The file may be damaged, and what it said is about to be replaced.
+        remove(&self.dir.join(&name)).map_err(|source| Error::Io { path: self.dir.join(&name), source })?;
+        self.set_reference(&name, target)
     }
 
     /// Lets go of what was kept under a name.
@@ -86,8 +92,8 @@ impl Mirror {
         error
     }
 
-    /// Returns whether this mirror should be replaced at the next fetch.
-    pub(super) fn needs_renewal(&self) -> bool {
+    /// Returns whether this mirror is going to be replaced at the next fetch, because damage was met in it, say.
+    pub fn needs_renewal(&self) -> bool {
         self.dir.join(DAMAGED).symlink_metadata().is_ok() || n_packs(&self.dir) > MAX_PACKS
     }
 

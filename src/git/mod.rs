@@ -15,6 +15,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod verify;
 mod worktree;
 
 pub use error::Error;

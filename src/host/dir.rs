@@ -202,6 +202,34 @@ impl Dir {
         }
     }
 
+    /// Removes everything in this directory, names that are no text included; what is mounted in it is not entered.
+    pub fn clear(&self) -> Result<(), Error> {
+        let device = rustix::fs::fstat(&self.fd).map_err(Error::io("look at", self.path.clone()))?.st_dev;
+        for name in self.names()? {
+            let path = self.path_of(&String::from_utf8_lossy(&name));
+            let stat = match rustix::fs::statat(&self.fd, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => continue,
+                other => other.map_err(Error::io("look at", path.clone()))?,
+            };
+            let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            if is_folder && stat.st_dev != device {
+                return Err(Error::MountPoint { path });
+            }
+            if is_folder {
+                let flags = OPEN_DIRECTORY | OFlags::NOFOLLOW;
+                let below = rustix::fs::openat(&self.fd, name.as_slice(), flags, Mode::empty())
+                    .map_err(Error::io("open", path.clone()))?;
+                Dir::of(below, path.clone()).clear()?;
+            }
+            let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+            match rustix::fs::unlinkat(&self.fd, name.as_slice(), flags) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::io("remove", path)(errno)),
+            }
+        }
+        Ok(())
+    }
+
     /// Renames `name` here to `to_name` in `to`; with [`RenameFlags::EXCHANGE`] the two change places.
     pub fn rename(&self, name: &str, to: &Dir, to_name: &str, flags: RenameFlags) -> Result<(), Error> {
         rustix::fs::renameat_with(&self.fd, name, &to.fd, to_name, flags)
@@ -476,6 +504,19 @@ mod tests {
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
         assert!(matches!(handle.read("fifo"), Err(Error::WrongType { found: "a FIFO", .. })));
+    }
+
+    #[test]
+    fn a_folder_is_cleared_whatever_the_names_in_it_are() {
+        use std::os::unix::ffi::OsStrExt;
+        let (dir, handle) = sandbox();
+        let strange = dir.path().join("real").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir_all(&strange).unwrap();
+        std::fs::write(strange.join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), "x").unwrap();
+        std::os::unix::fs::symlink("/etc", strange.join("link")).unwrap();
+        handle.below("real").unwrap().unwrap().clear().unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join("real")).unwrap().count(), 0);
+        assert!(std::path::Path::new("/etc").exists());
     }
 
     #[test]

@@ -130,6 +130,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The journal is not of this transaction, host or version.
+    #[error("the journal {path} {what}; nothing was touched")]
+    Foreign {
+        /// The journal's path.
+        path: String,
+        /// Whose it is.
+        what: String,
+    },
     /// Another agent works on the target.
     #[error("another agent is at work in {path}")]
     Owned {
@@ -192,7 +200,9 @@ impl Error {
             Error::Account { .. } => Code::OWNER,
             Error::Changed { .. } => Code::TARGET_CHANGED,
             Error::ReadBack { .. } => Code::READ_BACK,
-            Error::Conflict { .. } | Error::Journal { .. } => Code::RECOVERY_CONFLICT,
+            Error::Conflict { .. } => Code::RECOVERY_CONFLICT,
+            Error::Journal { .. } => Code::JOURNAL,
+            Error::Foreign { .. } => Code::JOURNAL_FOREIGN,
             Error::Owned { .. } => Code::TARGET_OWNED,
             Error::Told { code, .. } => *code,
             Error::Gone { .. } => Code::TRANSACTION,

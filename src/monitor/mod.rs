@@ -2,8 +2,10 @@
 
 mod audit;
 mod drift;
+mod fsck;
 mod watch;
 
 pub use audit::{ConfigAudit, Standing, State};
 pub use drift::{ConfigurationMonitor, DriftItem, DriftKind, DriftReport, monitor_config_changes};
+pub use fsck::{Area, Needs, Problem, fsck};
 pub use watch::{ConfigWatcher, WatchError, git_dir};

@@ -16,6 +16,7 @@ use crate::config::{Configuration, ConfigurationManager, Loaded};
 use crate::document::Node;
 use crate::finding::Findings;
 use crate::manifest::{self, Facts, Manifest, Target};
+use crate::record::Phase;
 use crate::render::{Limits, Rendering, Scene, Values};
 use crate::revision::Tree;
 use crate::secrets::SecretManager;
@@ -33,6 +34,8 @@ pub struct Inputs<'a> {
     pub targets: Option<&'a Node>,
     /// Returns the last commit that changed one of these paths; called only for templates that use `revision`.
     pub revision: &'a dyn Fn(&[String]) -> String,
+    /// Hears of each phase after loading before it begins.
+    pub on_phase: &'a dyn Fn(Phase),
 }
 
 /// What a revision means for a host.
@@ -84,8 +87,11 @@ pub fn load_configuration(
 fn steps(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
     let manifest = load::manifest(inputs, findings)?;
     let targets: Vec<&Target> = manifest.targets_for(inputs.facts).collect();
+    (inputs.on_phase)(Phase::Merge);
     let loaded = configure(&manifest, &targets, inputs, findings);
+    (inputs.on_phase)(Phase::Police);
     police::police(&manifest, inputs, &targets, &loaded, findings);
+    (inputs.on_phase)(Phase::Render);
     let rendering = crate::render::render(
         &targets,
         &manifest,

@@ -59,6 +59,7 @@ impl World {
             secrets: &self.secrets,
             targets: self.targets.as_ref(),
             revision: &revision,
+            on_phase: &|_| {},
         };
         let mut findings = Findings::new();
         let rendered = render(&inputs, &mut findings);

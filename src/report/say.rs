@@ -47,6 +47,7 @@ fn deed(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Heal => "healed",
         Trigger::Rollback => "deployed by a rollback",
+        Trigger::Restore => "a kept file is back",
         _ => "deployed",
     }
 }

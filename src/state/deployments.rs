@@ -88,6 +88,12 @@ impl Store {
         self.row(sql, [repository], deployment_of)
     }
 
+    /// Returns the deployments that wait, oldest first.
+    pub fn pending(&self, repository: &str) -> Result<Vec<Deployment>, Error> {
+        let sql = "SELECT * FROM deployments WHERE repository = ?1 AND status = 'pending' ORDER BY id";
+        self.rows(sql, [repository], deployment_of)
+    }
+
     fn write_deployment(&self, sql: &str, id: Option<i64>, deployment: &Deployment) -> Result<usize, Error> {
         let execute = || {
             let mut statement = self.connection.prepare_cached(sql)?;

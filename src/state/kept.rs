@@ -26,6 +26,19 @@ pub struct KeptFile {
     pub gid: u32,
 }
 
+/// A kept file as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptEntry {
+    /// The file.
+    pub file: KeptFile,
+    /// The repository whose deployment it made way for.
+    pub repository: String,
+    /// When that deployment began, RFC 3339.
+    pub at: String,
+    /// The size of the copy in bytes; `None` when it is gone.
+    pub size: Option<u64>,
+}
+
 impl Store {
     /// Keeps a file's content, sealed by the caller when it is sensitive, and returns the record with the copy's id.
     ///
@@ -77,12 +90,28 @@ impl Store {
         self.rows(sql, [repository], kept_of)
     }
 
-    fn kept_path(&self, id: &str) -> PathBuf {
+    /// Returns the kept files whose id begins with `prefix`, newest first, with when they were kept.
+    pub fn kept_entries(&self, repository: Option<&str>, prefix: &str) -> Result<Vec<KeptEntry>, Error> {
+        let sql = "SELECT kept.*, repository, started_at FROM kept JOIN deployments ON deployments.id = kept.deployment \
+            WHERE (?1 IS NULL OR repository = ?1) AND substr(kept.id, 1, length(?2)) = ?2 \
+            ORDER BY kept.deployment DESC, root, path";
+        let mut entries = self.rows(sql, (repository, prefix), |row| {
+            let (repository, at) = (row.get("repository")?, row.get("started_at")?);
+            Ok(KeptEntry { file: kept_of(row)?, repository, at, size: None })
+        })?;
+        for entry in &mut entries {
+            let found = std::fs::symlink_metadata(self.kept_path(&entry.file.kept.id));
+            entry.size = found.ok().filter(|it| it.is_file()).map(|it| it.len());
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn kept_path(&self, id: &str) -> PathBuf {
         self.dir.join("kept").join(id)
     }
 
     /// Names content by what it is, in a way that only this host can check.
-    fn kept_id(&self, content: &[u8]) -> String {
+    pub(super) fn kept_id(&self, content: &[u8]) -> String {
         let hash = Sha256::new().chain_update(b"headfast kept\0").chain_update(&self.key[..]).chain_update(content);
         super::hex(&hash.finalize()[..16])
     }

@@ -52,6 +52,17 @@ impl Store {
         })
     }
 
+    /// Forgets which content was written to the given paths, or to all, so that the next plan looks at what is live there.
+    pub fn doubt(&self, repository: &str, paths: Option<&[LivePath]>) -> Result<(), Error> {
+        let Some(paths) = paths else {
+            return self.run("UPDATE ledger SET identity = '' WHERE repository = ?1", [repository]).map(drop);
+        };
+        self.together(|store| {
+            let sql = "UPDATE ledger SET identity = '' WHERE repository = ?1 AND root = ?2 AND path = ?3";
+            paths.iter().try_for_each(|it| store.run(sql, (repository, &it.root, it.path.as_str())).map(drop))
+        })
+    }
+
     fn put_recorded(&self, repository: &str, at: &LivePath, it: &Recorded) -> Result<(), Error> {
         let sql = "INSERT OR REPLACE INTO ledger (repository, root, path, identity, kind, digest, mode, uid, gid, \
             sensitive, inode, size, mtime_ns, ctime_ns) \

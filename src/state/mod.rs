@@ -6,20 +6,24 @@
 mod deployments;
 mod directory;
 mod error;
+mod fsck;
 mod kept;
 mod key;
 mod ledger;
 mod outbox;
 mod repositories;
+mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 pub use directory::Lock;
 pub use error::Error;
-pub use kept::KeptFile;
+pub use fsck::{Fault, close, is_open};
+pub use kept::{KeptEntry, KeptFile};
 pub use outbox::OutboxItem;
 pub use repositories::{Quarantined, RepositoryState, Suspension};
+pub use retention::{Dropped, Retention};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -103,6 +107,22 @@ impl Store {
         self.connection.execute_batch("RELEASE together").map_err(Error::sql(&self.database))?;
         std::mem::forget(undo);
         Ok(value)
+    }
+
+    /// Does something that has to outlive this process and not a power cut: the log is written and not flushed.
+    fn without_flush<T>(&self, work: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {
+        // Inside of `together` the whole is flushed anyway, and SQLite does not let the setting change.
+        if !self.connection.is_autocommit() {
+            return work(self);
+        }
+        let set = |how: &str| {
+            let sql = format!("PRAGMA synchronous = {how}");
+            self.connection.execute_batch(&sql).map_err(Error::sql(&self.database))
+        };
+        set("NORMAL")?;
+        let done = work(self);
+        set("FULL")?;
+        done
     }
 
     /// Looks at the whole database and returns what is wrong with it, one line each; this takes a while.

@@ -128,29 +128,38 @@ impl Store {
         })
     }
 
-    /// Counts an attempt before a phase begins and returns how many there were with this one.
+    /// Counts an attempt at a phase before it begins, and takes back the count of the phase that was survived before it.
     ///
-    /// The subject is the rendering's digest, or the commit as long as there is none. A count that is never cleared means
-    /// that the agent did not live to do so.
-    pub fn attempt(&self, repository: &str, subject: &str, phase: Phase) -> Result<u32, Error> {
-        self.together(|store| {
-            let sql = "INSERT INTO attempts (repository, subject, phase, count) VALUES (?1, ?2, ?3, 1) \
-                ON CONFLICT DO UPDATE SET count = count + 1";
-            store.run(sql, (repository, subject, phase.as_str()))?;
-            store.attempts(repository, subject, phase)
+    /// A count that is never taken back means that the process did not live to do so. Nothing is flushed: what is written
+    /// outlives the process, which is all that is asked of it, and a power cut is nobody's fault.
+    pub fn attempt(&self, repository: &str, subject: &str, phase: Phase, left: Option<Phase>) -> Result<(), Error> {
+        self.without_flush(|store| {
+            store.together(|store| {
+                if let Some(left) = left {
+                    let sql =
+                        "UPDATE attempts SET count = count - 1 WHERE repository = ?1 AND subject = ?2 AND phase = ?3";
+                    store.run(sql, (repository, subject, left.as_str()))?;
+                }
+                let sql = "INSERT INTO attempts (repository, subject, phase, count) VALUES (?1, ?2, ?3, 1) \
+                    ON CONFLICT DO UPDATE SET count = count + 1";
+                store.run(sql, (repository, subject, phase.as_str())).map(drop)
+            })
         })
     }
 
-    /// Returns how many attempts at a phase did not come to an end.
-    pub fn attempts(&self, repository: &str, subject: &str, phase: Phase) -> Result<u32, Error> {
-        let sql = "SELECT count FROM attempts WHERE repository = ?1 AND subject = ?2 AND phase = ?3";
-        let found = self.row(sql, (repository, subject, phase.as_str()), |row| row.get(0))?;
-        Ok(found.unwrap_or_default())
+    /// Returns the phases whose attempts did not all come to an end, with how many did not, the most first.
+    pub fn attempts(&self, repository: &str, subject: &str) -> Result<Vec<(Phase, u32)>, Error> {
+        let sql = "SELECT phase, count FROM attempts WHERE repository = ?1 AND subject = ?2 AND count > 0 \
+            ORDER BY count DESC, phase";
+        self.rows(sql, (repository, subject), |row| Ok((super::word(row, "phase")?, row.get("count")?)))
     }
 
-    /// Forgets the attempts of a subject: the agent lived, whatever came out.
+    /// Forgets the attempts of a subject: the process lived, whatever came out.
     pub fn clear_attempts(&self, repository: &str, subject: &str) -> Result<(), Error> {
-        self.run("DELETE FROM attempts WHERE repository = ?1 AND subject = ?2", (repository, subject)).map(drop)
+        self.without_flush(|store| {
+            let sql = "DELETE FROM attempts WHERE repository = ?1 AND subject = ?2";
+            store.run(sql, (repository, subject)).map(drop)
+        })
     }
 
     /// Suspends a repository; a later order replaces an earlier one.

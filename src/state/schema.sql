@@ -23,6 +23,7 @@ CREATE TABLE deployments (
 
 CREATE INDEX deployments_by_repository ON deployments (repository, id);
 CREATE INDEX deployments_in_progress ON deployments (repository, id) WHERE status = 'in_progress';
+CREATE INDEX deployments_pending ON deployments (repository, id) WHERE status = 'pending';
 
 -- Times that are compared are seconds since the epoch; times that are shown are RFC 3339.
 CREATE TABLE repositories (

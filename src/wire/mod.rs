@@ -4,8 +4,12 @@
 //! without changing what is printed. A field may be added; none is renamed or removed within one `version`.
 
 mod files;
+mod fsck;
+mod kept;
 
 pub use files::{DiffEntry, Diffs, RenderedFile, Rendering};
+pub use fsck::{Fsck, FsckProblem};
+pub use kept::{KeptFile, KeptFiles};
 
 use crate::finding::{Findings, Severity};
 use crate::{plan, record};

@@ -151,3 +151,44 @@ fn drift_and_why_have_their_shapes() {
         ]}),
     );
 }
+
+#[test]
+fn kept_and_fsck_have_their_shapes() {
+    let file = KeptFile {
+        id: "ab".into(),
+        repository: "site".into(),
+        deployment: 7,
+        at: "2026-01-02T03:04:05Z".into(),
+        root: "/srv".into(),
+        path: "a".into(),
+        reason: "drifted".into(),
+        kind: "file".into(),
+        mode: Some("0640".into()),
+        uid: 0,
+        gid: 33,
+        sensitive: false,
+        size: Some(3),
+        content: None,
+    };
+    let listed = json!({
+        "id": "ab", "repository": "site", "deployment": 7, "at": "2026-01-02T03:04:05Z", "root": "/srv", "path": "a",
+        "reason": "drifted", "kind": "file", "mode": "0640", "uid": 0, "gid": 33, "sensitive": false, "size": 3,
+    });
+    check(&KeptFiles::new(vec![file.clone()]), json!({"version": 1, "kept": [listed.clone()]}));
+    let mut shown = listed;
+    shown["content"] = json!(null);
+    check(&KeptFiles::new(vec![KeptFile { content: Some(None), ..file }]), json!({"version": 1, "kept": [shown]}));
+    let problem = FsckProblem {
+        area: "kept".into(),
+        subject: "/state/kept/ab".into(),
+        problem: "it is not what was kept".into(),
+        cure: "move it aside".into(),
+        needs: "repair".into(),
+        repaired: true,
+    };
+    let expected = json!({
+        "area": "kept", "subject": "/state/kept/ab", "problem": "it is not what was kept", "cure": "move it aside",
+        "needs": "repair", "repaired": true,
+    });
+    check(&Fsck::new(vec![problem]), json!({"version": 1, "problems": [expected]}));
+}

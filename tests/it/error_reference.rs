@@ -33,7 +33,7 @@ fn reference() -> String {
     for (verdict, name, meaning) in VERDICTS {
         if verdict == Verdict::RolledBack {
             text.push_str(
-                "| 5 | differences | `drift` found some, or `plan` and `diff` with `--exit-code`. No error. |\n",
+                "| 5 | differences | `drift` or `fsck` found some, or `plan` and `diff` with `--exit-code`. No error. |\n",
             );
         }
         let _ = writeln!(text, "| {} | {name} | {meaning} |", verdict.exit_code());

@@ -385,10 +385,9 @@ fn sweep(marker: &str, ends_new: bool, again: bool) -> usize {
     for call in CALLS {
         for n in 1..1000 {
             copy(&host, "saved", ".");
-            if host.sync_killed(call, n).is_none() {
-                break;
-            }
+            let Some(status) = host.sync_killed(call, n) else { break };
             points += 1;
+            assert!(!status.success() || ends_new && trees(&host) == new, "killed before {call} {n}: no success");
             // Readers never find the link missing, not even now.
             let seen = tree(&host.path("live/one/current"));
             assert!(seen == old.0 || seen["a"] == format!("0644 {marker}"), "killed before {call} {n}: {seen:#?}");

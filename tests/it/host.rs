@@ -22,6 +22,13 @@ repositories:
     rollback: {push: direct}
 ";
 
+/// The process id of the agent that has an action run, for the shell: between the two are the action's supervisor and the
+/// transaction process. The fourth field of proc_pid_stat(5) is the parent.
+pub const AGENT_PID: &str = r#"$(cut -d " " -f 4 /proc/$(cut -d " " -f 4 /proc/$PPID/stat)/stat)"#;
+
+/// The process id of the transaction process.
+pub const TRANSACTION_PID: &str = r#"$(cut -d " " -f 4 /proc/$PPID/stat)"#;
+
 /// A manifest with one target, into which `files` is copied.
 pub const MANIFEST: &str = "\
 version: 1

@@ -83,6 +83,15 @@ fn a_secret_is_in_its_file_and_nowhere_else() {
     assert_eq!((&drift["drift"][0]["sensitive"], &drift["drift"][0]["diff"]), (&true.into(), &().into()));
     let _ = run(&["drift", "--heal"], 0).says(&["kept", "encrypted"]);
     assert_eq!(host.live("pass"), format!("pass={SECRET}\n"));
+    let kept = run(&["kept", "list", "--json"], 0).json();
+    let id = kept["kept"][0]["id"].as_str().unwrap();
+    assert_eq!(kept["kept"][0]["sensitive"], true);
+    let _ = run(&["kept", "show", id], 2).says(&["sensitive", "--reveal"]);
+    assert_eq!(run(&["kept", "show", id, "--json"], 0).json()["kept"][0]["content"], serde_json::Value::Null);
+    assert_eq!(host.run(&["kept", "show", id, "--reveal"]).ends(0).stdout, mine);
+    let _ = run(&["kept", "restore", id], 0);
+    assert_eq!(host.live("pass"), mine);
+    let _ = run(&["drift", "--heal"], 0);
     host.commit(&[("templates/pass.j2", "password={{ data.pass }}\n")]);
     let _ = run(&["diff"], 0);
     let _ = run(&["sync"], 0);

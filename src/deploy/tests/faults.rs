@@ -10,7 +10,7 @@ const ACTIONS: &str = "    reload: [{command: [/bin/sh, -c, 'cat ROOT/a >> ROOT/
 
 /// How far a deployment comes before everything stops.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-enum Until {
+pub(super) enum Until {
     Staged,
     Committed,
     Recorded,
@@ -19,7 +19,7 @@ enum Until {
 }
 
 /// Carries a commit out until the machine dies.
-fn die(host: &Host, commit: &str, until: Until) {
+pub(super) fn die(host: &Host, commit: &str, until: Until) {
     host.with(|it| {
         it.fetch().unwrap();
         let live = it.store.live("site").unwrap();
@@ -133,7 +133,7 @@ fn a_journal_whose_actions_cannot_be_read_is_no_success() {
     let sum: String = sum.iter().map(|it| format!("{it:02x}")).collect();
     std::fs::write(folder.join("undo"), format!("{body}\n{sum}\n")).unwrap();
     let error = host.with(|it| it.sync(Trigger::Manual)).unwrap_err();
-    assert_eq!(error.failure().code, "E_RECOVERY_CONFLICT");
+    assert_eq!(error.failure().code, "E_JOURNAL");
 }
 
 #[test]

@@ -338,3 +338,41 @@ fn a_note_says_what_a_deployment_waits_for() {
     let note = world.remote(&["notes", "--ref", "headfast/production/one", "show", &tip]);
     assert!(note.contains("exams"), "{note}");
 }
+
+/// Returns the statuses of all deployments, oldest first.
+fn statuses(host: &Host) -> Vec<DeploymentStatus> {
+    host.history().iter().rev().map(|it| it.status).collect()
+}
+
+#[test]
+fn what_waits_ends_when_another_commit_or_the_same_one_goes_on() {
+    use DeploymentStatus::{Pending, Success, Superseded};
+    let (world, host) = deployed("", &[("a", "1")]);
+    let suspend = |reason: &str| host.with(|it| it.suspend(reason, None, "ana")).unwrap();
+    suspend("exams");
+    world.commit("two", &[("a", "2")]);
+    host.sync();
+    suspend("more exams");
+    assert_eq!(status(&host.sync()), Some(Pending));
+    assert_eq!(statuses(&host), [Success, Pending], "it is one record, whatever it waits for");
+    assert!(host.history()[0].error.as_ref().unwrap().message.contains("more exams"));
+    world.commit("three", &[("a", "3")]);
+    host.sync();
+    assert_eq!(statuses(&host), [Success, Superseded, Pending], "a newer commit came first");
+    host.with(|it| it.resume()).unwrap();
+    assert_eq!(status(&host.sync()), Some(Success));
+    assert_eq!(statuses(&host), [Success, Superseded, Superseded, Success]);
+    assert!(host.history().iter().skip(1).all(|it| it.finished_at.is_some()));
+}
+
+#[test]
+fn what_waits_ends_when_the_branch_goes_back_to_what_is_live() {
+    let (world, host) = deployed("", &[("a", "1")]);
+    let live = world.remote(&["rev-parse", "main"]);
+    host.with(|it| it.suspend("exams", None, "ana")).unwrap();
+    world.commit("two", &[("a", "2")]);
+    host.sync();
+    world.remote(&["update-ref", "refs/heads/main", &live]);
+    assert_eq!(status(&host.sync()), None);
+    assert_eq!(statuses(&host), [DeploymentStatus::Success, DeploymentStatus::Superseded]);
+}

@@ -1,7 +1,7 @@
 //! The side that decides: asks the transaction process, in the same program or in another.
 
 use super::channel::{Channel, Memory};
-use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Switch};
+use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Switch, Wreckage};
 use super::powers::Powers;
 use super::server::{Reply, Server};
 use crate::finding::Code;
@@ -11,7 +11,7 @@ use crate::host::process::{Fault, Outcome};
 use crate::host::scan::{DigestKey, Walk};
 use crate::host::transaction::{ReadBlob, Request, Rows};
 use crate::manifest::Publish;
-use crate::plan::{LivePath, Restat};
+use crate::plan::{LivePath, Recorded, Restat};
 use crate::render::{Content, TargetPath};
 use crate::revision::ObjectId;
 use std::cell::{Cell, RefCell};
@@ -82,6 +82,20 @@ pub struct Surprise {
     pub sensitive: bool,
     /// What it holds.
     pub copy: FileCopy,
+}
+
+/// What a transaction left behind that cannot be finished.
+pub struct Wreck {
+    /// The deployment that it belongs to, when the journal can be read.
+    pub deployment: Option<i64>,
+    /// Whether it is known which of the files are sensitive.
+    pub is_known: bool,
+    /// What waits in its staging folders and is not made from the repository.
+    pub files: Vec<Surprise>,
+    /// The ledger's rows of the paths that it may have changed, as they would be after it or were before.
+    pub rows: Vec<(LivePath, Recorded)>,
+    /// The paths of its staging folders.
+    pub folders: Vec<String>,
 }
 
 /// The account that owns what nobody else is named for.
@@ -277,12 +291,46 @@ impl Client {
         }
     }
 
+    /// Returns what a transaction left behind that cannot be finished; `None` when there is none. `roots` are where to look for
+    /// staging folders when the journal does not say.
+    pub fn wreck(&self, roots: &[String]) -> Result<Option<Wreck>, Error> {
+        self.wreck_of(Question::Wreck { roots: roots.to_vec() })
+    }
+
+    /// Gives it up. The caller has kept what it holds.
+    pub fn give_up(&self, roots: &[String]) -> Result<(), Error> {
+        self.done(self.ask(Question::GiveUp { roots: roots.to_vec() })?)
+    }
+
+    /// Returns the staging folders in targets that belong to no transaction: the directory that holds each, and its name.
+    pub fn strays(&self, roots: &[String]) -> Result<Vec<(String, String)>, Error> {
+        match self.ask(Question::Strays { roots: roots.to_vec() })?.answer {
+            Answer::Strays(folders) => Ok(folders),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Returns what is in those folders.
+    pub fn wreck_of_strays(&self, roots: &[String]) -> Result<Option<Wreck>, Error> {
+        self.wreck_of(Question::WreckOfStrays { roots: roots.to_vec() })
+    }
+
+    /// Removes those folders. The caller has kept what they hold.
+    pub fn clear_strays(&self, roots: &[String]) -> Result<(), Error> {
+        self.done(self.ask(Question::ClearStrays { roots: roots.to_vec() })?)
+    }
+
+    fn wreck_of(&self, question: Question) -> Result<Option<Wreck>, Error> {
+        let reply = self.ask(question)?;
+        let Answer::Wreck(wreckage) = reply.answer else { return Err(unexpected(reply.answer)) };
+        let Some(Wreckage { deployment, is_known, files, rows, folders }) = wreckage else { return Ok(None) };
+        let files = surprises(files, &reply.body)?;
+        Ok(Some(Wreck { deployment, is_known, files, rows, folders }))
+    }
+
     fn switched(&self, switch: Switch, body: &[u8]) -> Result<Switched<'_>, Error> {
         let Switch { deployment, actions, rows, surprises, file_systems, settled } = switch;
-        let surprises = surprises
-            .into_iter()
-            .map(|(at, sensitive, copy)| Ok(Surprise { at, sensitive, copy: file_copy(copy, body)? }))
-            .collect::<Result<_, Error>>()?;
+        let surprises = self::surprises(surprises, body)?;
         Ok(Switched { client: self, deployment, actions, rows, file_systems, surprises, settled })
     }
 
@@ -468,6 +516,11 @@ fn without_contents(request: &Request) -> Request {
         }
     }
     request
+}
+
+fn surprises(files: Vec<(LivePath, bool, Copy)>, body: &[u8]) -> Result<Vec<Surprise>, Error> {
+    let files = files.into_iter();
+    files.map(|(at, sensitive, copy)| Ok(Surprise { at, sensitive, copy: file_copy(copy, body)? })).collect()
 }
 
 fn file_copy(copy: Copy, body: &[u8]) -> Result<FileCopy, Error> {

@@ -6,7 +6,7 @@ use crate::host::action::{Job, Look, Miss};
 use crate::host::process::Outcome;
 use crate::host::transaction::{Request, Rows};
 use crate::manifest::Publish;
-use crate::plan::{LiveEntry, LivePath, Restat, Stat};
+use crate::plan::{LiveEntry, LivePath, Recorded, Restat, Stat};
 use crate::render::TargetPath;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,6 +56,16 @@ pub enum Question {
     Finish,
     /// Finish or remove what a crash left.
     Recover,
+    /// What did a transaction leave behind that cannot be finished? Without a journal, targets are searched for it.
+    Wreck { roots: Vec<String> },
+    /// Give it up: what it holds is kept by now.
+    GiveUp { roots: Vec<String> },
+    /// Which staging folders stand in these targets that belong to no transaction?
+    Strays { roots: Vec<String> },
+    /// What is in them?
+    WreckOfStrays { roots: Vec<String> },
+    /// Remove them: what they hold is kept by now.
+    ClearStrays { roots: Vec<String> },
     /// Run a reload.
     Run(Job),
     /// Look once whether something holds.
@@ -112,6 +122,10 @@ pub enum Answer {
     Switched(Switch),
     /// To [`Question::Recover`].
     Recovered(Recovery),
+    /// To [`Question::Wreck`] and [`Question::WreckOfStrays`].
+    Wreck(Option<Wreckage>),
+    /// To [`Question::Strays`]: the directory that holds each, and its name.
+    Strays(Vec<(String, String)>),
     /// To [`Question::Examine`]: everything that is in the way.
     Unfit(Vec<Failed>),
     /// To [`Question::FileSystem`].
@@ -154,6 +168,21 @@ pub struct Switch {
     pub file_systems: Vec<(String, String)>,
     /// Whether the ledger has the rows already.
     pub settled: bool,
+}
+
+/// What a transaction left behind that cannot be finished.
+#[derive(Serialize, Deserialize)]
+pub struct Wreckage {
+    /// The deployment that it belongs to, when the journal can be read.
+    pub deployment: Option<i64>,
+    /// Whether it is known which of the files are sensitive.
+    pub is_known: bool,
+    /// What waits in its staging folders and is not made from the repository.
+    pub files: Vec<(LivePath, bool, Copy)>,
+    /// The ledger's rows of the paths that it may have changed.
+    pub rows: Vec<(LivePath, Recorded)>,
+    /// The paths of its staging folders.
+    pub folders: Vec<String>,
 }
 
 /// What was found after a crash.

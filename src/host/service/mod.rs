@@ -17,7 +17,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Account, Client, CommitFailed, FileCopy, Recovered, Staged, Surprise, Switched, Way};
+pub use client::{Account, Client, CommitFailed, FileCopy, Recovered, Staged, Surprise, Switched, Way, Wreck};
 pub use message::{Ask, Sight};
 pub use powers::{Powers, Wish};
 pub use server::{Server, from_standard_input, serve};

@@ -1,13 +1,13 @@
 //! The side that touches targets. One message after the other, in one thread.
 
 use super::channel::{Channel, read_sealed};
-use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Span, Switch};
+use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Span, Switch, Wreckage};
 use super::powers::{Powers, Wish};
 use crate::host::action::{Actions, Job, Task};
 use crate::host::dir::{Dir, split};
 use crate::host::process::Outcome;
 use crate::host::scan::{self, DigestKey};
-use crate::host::transaction::{self, CommitError, Recovered, Request, Staged, Switched};
+use crate::host::transaction::{self, CommitError, Recovered, Request, Staged, Surprise, Switched, Wreck};
 use crate::host::{Error, fitness, live, view};
 use crate::manifest::path_globs;
 use crate::plan::{LiveKind, LivePath};
@@ -106,6 +106,11 @@ impl Server {
             Question::Restore => self.restore(turn).map_err(after),
             Question::Finish => self.take_switched().and_then(|it| it.finish()).map(Answer::Finished).map_err(after),
             Question::Recover => self.recover(turn).map_err(after),
+            Question::Wreck { roots } => self.wreck(turn, &roots).map_err(after),
+            Question::GiveUp { roots } => self.give_up(turn, &roots).map_err(after),
+            Question::Strays { roots } => self.strays(turn, &roots).map(Answer::Strays).map_err(before),
+            Question::WreckOfStrays { roots } => self.wreck_of_strays(turn, &roots).map_err(before),
+            Question::ClearStrays { roots } => self.clear_strays(turn, &roots).map_err(after),
             Question::Run(job) => self.run(turn, &job).map(|it| Answer::Outcomes(vec![it])).map_err(before),
             Question::Try { what, within } => {
                 self.powers.allow_look(turn.repository, &what).map_err(before)?;
@@ -247,16 +252,49 @@ impl Server {
         }))
     }
 
+    fn wreck(&self, turn: &mut Turn<'_>, roots: &[String]) -> Result<Answer, Error> {
+        let Some(wreck) = self.found_wreck(turn, roots)? else { return Ok(Answer::Wreck(None)) };
+        turn.wreckage(wreck).map(|it| Answer::Wreck(Some(it)))
+    }
+
+    fn give_up(&self, turn: &Turn<'_>, roots: &[String]) -> Result<Answer, Error> {
+        if let Some(wreck) = self.found_wreck(turn, roots)? {
+            wreck.give_up(&self.powers.state_dir, turn.repository)?;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn found_wreck(&self, turn: &Turn<'_>, roots: &[String]) -> Result<Option<Wreck>, Error> {
+        // A journal that can be read says where its folders are; one that cannot is searched for in what is allowed.
+        if let Ok(Some(journal)) = transaction::left_over(&self.powers.state_dir, turn.repository) {
+            self.powers.allow_journal(turn.repository, &journal)?;
+        }
+        transaction::wreck(&self.powers.state_dir, turn.repository, &self.allowed(turn, roots))
+    }
+
+    fn strays(&self, turn: &Turn<'_>, roots: &[String]) -> Result<Vec<(String, String)>, Error> {
+        transaction::stray(&self.allowed(turn, roots))
+    }
+
+    fn wreck_of_strays(&self, turn: &mut Turn<'_>, roots: &[String]) -> Result<Answer, Error> {
+        let wreck = Wreck::of_strays(&self.strays(turn, roots)?)?;
+        turn.wreckage(wreck).map(|it| Answer::Wreck(Some(it)))
+    }
+
+    fn clear_strays(&self, turn: &Turn<'_>, roots: &[String]) -> Result<Answer, Error> {
+        Wreck::of_strays(&self.strays(turn, roots)?)?.clear()?;
+        Ok(Answer::Done)
+    }
+
+    /// Returns the targets that the repository may have.
+    fn allowed(&self, turn: &Turn<'_>, roots: &[String]) -> Vec<String> {
+        let is_allowed = |it: &&String| self.powers.allow(turn.repository, Wish::Path(it)).is_ok();
+        roots.iter().filter(is_allowed).cloned().collect()
+    }
+
     /// Keeps a switch for what is asked next, and says what came of it.
     fn hold(&mut self, turn: &mut Turn<'_>, switched: Switched) -> Result<Switch, Error> {
-        let mut surprises = Vec::new();
-        for surprise in switched.surprises(&turn.key)? {
-            let (folder, name) = &surprise.held;
-            let Some(dir) = Dir::open(folder)? else { continue };
-            if let Some(copy) = turn.copy(&dir, name)? {
-                surprises.push((surprise.at, surprise.sensitive, copy));
-            }
-        }
+        let surprises = turn.held(switched.surprises(&turn.key)?)?;
         let switch = Switch {
             deployment: switched.journal.deployment,
             actions: switched.journal.actions.clone(),
@@ -311,6 +349,24 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Adds what files in staging folders hold to the answer.
+    fn held(&mut self, files: Vec<Surprise>) -> Result<Vec<(LivePath, bool, Copy)>, Error> {
+        let mut copies = Vec::new();
+        for Surprise { at, held: (folder, name), sensitive } in files {
+            let Some(dir) = Dir::open(&folder)? else { continue };
+            if let Some(copy) = self.copy(&dir, &name)? {
+                copies.push((at, sensitive, copy));
+            }
+        }
+        Ok(copies)
+    }
+
+    fn wreckage(&mut self, wreck: Wreck) -> Result<Wreckage, Error> {
+        let folders = wreck.folders();
+        let Wreck { deployment, files, is_known, rows, .. } = wreck;
+        Ok(Wreckage { deployment, is_known, files: self.held(files)?, rows, folders })
+    }
+
     /// Adds the content of a file or link to the answer; `None` when it is neither.
     fn copy(&mut self, dir: &Dir, name: &str) -> Result<Option<Copy>, Error> {
         let Some(found) = scan::entry(dir, name, None)? else { return Ok(None) };

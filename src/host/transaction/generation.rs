@@ -5,8 +5,8 @@
 //! exchanged: for readers that open `current` once there is nothing between all old and all new.
 
 use super::journal::{Carried, DirectoryChange, FileChange, Generation, Journal, Root};
-use super::stage::{file_id, open_staging, remove_contents};
-use super::switch::{conflict, hold, make_directory, remove_directory, switch_one};
+use super::stage::{file_id, open_staging};
+use super::switch::{Edits, conflict, hold, make_directory, remove_directory, switch_one};
 use super::{Surprise, TargetChange};
 use crate::host::Error;
 use crate::host::dir::{Dir, Found, split};
@@ -93,10 +93,10 @@ pub(super) fn same_file(a: &Stat, b: &Stat) -> bool {
 }
 
 /// Gives the tree its place and switches the link to it; on the way back the link first.
-pub(super) fn switch(base: &Dir, root: &mut Root) -> Result<(), Error> {
+pub(super) fn switch(base: &Dir, root: &mut Root, edits: Edits) -> Result<(), Error> {
     let staging = open_staging(base, root)?;
     let Some(generation) = &root.generation else { return Ok(()) };
-    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it))?;
+    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it, edits))?;
     let folder = base.below(&root.in_base(GENERATIONS))?;
     let number = generation.number.to_string();
     if let (Some(inode), true) = (generation.tree, generation.comes) {
@@ -105,7 +105,7 @@ pub(super) fn switch(base: &Dir, root: &mut Root) -> Result<(), Error> {
             return Err(conflict(folder, &number, "the new generation is gone"));
         }
     }
-    switch_one(base, &staging, root, &generation.link)?;
+    switch_one(base, &staging, root, &generation.link, edits)?;
     if let (Some(inode), false, Some(folder)) = (generation.tree, generation.comes, &folder) {
         move_tree(folder, &number, &staging, TREE, inode)?;
     }
@@ -294,7 +294,7 @@ pub(super) fn retire(journal: &Journal) -> Result<(), Error> {
 
 fn remove_tree(folder: &Dir, name: &str) -> Result<(), Error> {
     if let Some(tree) = folder.below(name)? {
-        remove_contents(&tree)?;
+        tree.clear()?;
     }
     folder.remove_dir(name).map(drop)
 }

@@ -11,11 +11,13 @@
 //!
 //! Each is written to a temporary name, flushed, renamed and the folder flushed; later steps only rename.
 
-use crate::host::dir::Dir;
-use crate::host::live::CURRENT;
+use crate::host::dir::{Dir, set_access};
+use crate::host::live::{CURRENT, GENERATIONS, number_of};
 use crate::host::{Error, PREFIX};
 use crate::plan::{LiveKind, Recorded, Stat};
 use crate::render::TargetPath;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::io::{Read, Write};
@@ -149,16 +151,6 @@ pub struct FileId {
     pub attributes: Option<String>,
 }
 
-impl Generation {
-    /// Returns whether it stays in its tree, and switches no other link.
-    fn is_consistent(&self) -> bool {
-        let is_path = |it: &str| TargetPath::recorded(it).is_some();
-        self.link.path == CURRENT
-            && self.directories.iter().all(|it| is_path(&it.path))
-            && self.carried.iter().all(|it| is_path(&it.path))
-    }
-}
-
 impl Root {
     /// Returns the path in the target of a path below `base`; `None` for the target itself and for what leads to it.
     pub fn in_target<'a>(&self, path: &'a str) -> Option<&'a str> {
@@ -181,6 +173,7 @@ impl Root {
             && (self.prefix.is_empty() || is_path(&self.prefix))
             && self.staging.starts_with(PREFIX)
             && !self.staging.contains('/')
+            && self.staging != GENERATIONS
             && self.generation.as_ref().is_none_or(Generation::is_consistent)
             && self.files.iter().all(|it| is_path(&it.path))
             && self
@@ -226,6 +219,16 @@ impl FileChange {
 }
 
 impl Generation {
+    /// Returns whether it stays among the target's generations.
+    fn is_consistent(&self) -> bool {
+        let is_ours = |it: &FileId| matches!(&it.kind, LiveKind::Link(text) if number_of(text).is_some());
+        let is_path = |it: &str| TargetPath::recorded(it).is_some();
+        self.link.path == CURRENT
+            && [&self.link.incoming, &self.link.outgoing].into_iter().flatten().all(is_ours)
+            && self.directories.iter().all(|it| is_path(&it.path))
+            && self.carried.iter().all(|it| is_path(&it.path))
+    }
+
     fn invert(&mut self) {
         self.comes = !self.comes;
         self.link.invert();
@@ -274,6 +277,9 @@ pub enum Step {
     Done,
 }
 
+/// The name under which a damaged file that is not needed is set aside.
+const DAMAGED: &str = "damaged";
+
 impl Step {
     /// Every step, the furthest first.
     const ALL: [Step; 6] = [Step::Done, Step::Back, Step::Restore, Step::Undo, Step::Journal, Step::Staging];
@@ -294,6 +300,7 @@ impl Step {
 #[derive(Debug)]
 pub struct Shelf {
     dir: Dir,
+    repository: String,
 }
 
 impl Shelf {
@@ -312,7 +319,7 @@ impl Shelf {
             }
             dir = below;
         }
-        Ok(Shelf { dir })
+        Ok(Shelf { dir, repository: repository.to_owned() })
     }
 
     /// Returns whether a transaction was left in a repository's folder; makes nothing.
@@ -329,6 +336,9 @@ impl Shelf {
             .map_err(|error| Error::Journal { path: path.clone(), what: error.to_string() })?;
         self.dir.unlink("new")?;
         let mut file = self.dir.create("new")?;
+        // Whoever the state belongs to may look at it.
+        let owner = self.dir.look(".")?.ok_or_else(|| Error::io("look at", self.dir.path())(Errno::NOENT))?;
+        set_access(file.as_fd(), &path, 0o600, owner.uid, owner.gid)?;
         let written = file.write_all(text.as_bytes()).and_then(|()| write!(file, "\n{}\n", checksum(text.as_bytes())));
         written.and_then(|()| file.sync_all()).map_err(Error::std("write", path))?;
         self.dir.rename("new", &self.dir, step.file(), rustix::fs::RenameFlags::empty())?;
@@ -349,29 +359,60 @@ impl Shelf {
 
     /// Returns the transaction that was left here, when there is one.
     ///
-    /// A `staging` file beside a later step is what is left of the moment between two writes, and is ignored.
+    /// A `staging` file beside a later step is what is left of the moment between two writes, and is ignored. One that is
+    /// damaged is set aside where it is not needed to know that no name is half-way.
     pub fn read(&self) -> Result<Option<(Step, Journal)>, Error> {
         for step in Step::ALL {
-            if self.dir.look(step.file())?.is_some() {
-                return self.load(step).map(|journal| Some((step, journal)));
+            if self.dir.look(step.file())?.is_none() {
+                continue;
+            }
+            match self.load(step) {
+                Err(Error::Journal { .. }) if self.is_dispensable(step)? => {
+                    self.dir.rename(step.file(), &self.dir, DAMAGED, rustix::fs::RenameFlags::empty())?;
+                }
+                other => return other.map(|journal| Some((step, journal))),
             }
         }
         Ok(None)
     }
 
+    /// Returns whether all names are as they were or as they were to become, whatever this step's file says.
+    ///
+    /// Before anything is switched `staging` goes; so beside a whole one a `journal` has not been obeyed yet.
+    fn is_dispensable(&self, step: Step) -> Result<bool, Error> {
+        Ok(match step {
+            Step::Staging | Step::Done => true,
+            Step::Journal => self.dir.look(Step::Staging.file())?.is_some() && self.load(Step::Staging).is_ok(),
+            Step::Undo | Step::Restore | Step::Back => false,
+        })
+    }
+
     fn load(&self, step: Step) -> Result<Journal, Error> {
         let path = self.dir.path_of(step.file());
-        let mut text = String::new();
-        self.dir.read(step.file())?.read_to_string(&mut text).map_err(Error::std("read", path.clone()))?;
         let damaged = |what: &str| Error::Journal { path: path.clone(), what: what.to_owned() };
+        let mut bytes = Vec::new();
+        let mut file = match self.dir.read(step.file()) {
+            Err(Error::WrongType { .. } | Error::Io { errno: Errno::LOOP, .. }) => {
+                return Err(damaged("it is not a regular file"));
+            }
+            other => other?,
+        };
+        file.read_to_end(&mut bytes).map_err(Error::std("read", path.clone()))?;
+        let text = String::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
         let (body, sum) = text.trim_end_matches('\n').rsplit_once('\n').ok_or_else(|| damaged("it is cut short"))?;
         if checksum(body.as_bytes()) != sum {
             return Err(damaged("its checksum does not match"));
         }
         let journal: Journal = serde_json::from_str(body).map_err(|error| damaged(&error.to_string()))?;
         match journal.version {
-            Journal::VERSION => Ok(journal),
-            other => Err(damaged(&format!("it has version {other}, this headfast reads {}", Journal::VERSION))),
+            Journal::VERSION if journal.repository == self.repository => Ok(journal),
+            Journal::VERSION => {
+                Err(Error::Foreign { path, what: format!("is of the repository {:?}", journal.repository) })
+            }
+            other => {
+                let what = format!("has version {other}, and this headfast reads {}", Journal::VERSION);
+                Err(Error::Foreign { path, what })
+            }
         }
     }
 }

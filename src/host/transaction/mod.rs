@@ -6,6 +6,7 @@
 
 mod generation;
 mod journal;
+mod salvage;
 mod stage;
 mod switch;
 mod tree;
@@ -15,6 +16,7 @@ mod tests;
 pub use generation::KEPT;
 pub(in crate::host) use generation::TREE;
 pub use journal::{Carried, DirectoryChange, FileChange, FileId, Generation, Journal, Root};
+pub use salvage::{Wreck, left, stray, wreck};
 pub(in crate::host) use stage::nearest_existing;
 
 use super::Error;
@@ -307,20 +309,23 @@ pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Rec
             shelf.drop_step(step)?;
             Ok(Recovered::Abandoned(journal))
         }
-        Step::Journal => match switch::apply(&mut journal, key) {
+        Step::Journal => match switch::is_possible(&journal).and_then(|()| switch::apply(&mut journal, key)) {
             Ok(()) => Ok(Recovered::Forward(Switched { shelf, journal, step, bases })),
-            // A new file was edited already, so what was to become can no longer be; the edit is kept on the way back.
-            Err(Error::ReadBack { .. }) => {
-                let switched = Switched { shelf, journal, step: Step::Journal, bases };
-                Ok(Recovered::Restored(switched.restore(key)?))
+            // A new file was changed already, so what was to become can no longer be; the change is kept on the way back.
+            Err(error @ (Error::ReadBack { .. } | Error::Conflict { .. })) => {
+                // Where there is no way back either, nothing more is touched.
+                if switch::is_possible(&journal.inverted()).is_err() {
+                    return Err(error);
+                }
+                shelf.advance(Step::Journal, Step::Restore)?;
+                restore_around_edits(shelf, journal, bases, key)
             }
             Err(error) => Err(error),
         },
         Step::Undo => Ok(Recovered::Unproven(Switched { shelf, journal, step, bases })),
         Step::Restore => {
-            let mut journal = journal.inverted();
-            switch::apply(&mut journal, key)?;
-            Ok(Recovered::Restored(Switched { shelf, journal, step, bases }))
+            switch::is_possible(&journal.inverted())?;
+            restore_around_edits(shelf, journal, bases, key)
         }
         Step::Back => Ok(Recovered::Restored(Switched { shelf, journal: journal.inverted(), step, bases })),
         Step::Done => {
@@ -329,6 +334,12 @@ pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Rec
             Ok(Recovered::Nothing)
         }
     }
+}
+
+fn restore_around_edits(shelf: Shelf, journal: Journal, bases: Vec<Dir>, key: &DigestKey) -> Result<Recovered, Error> {
+    let mut journal = journal.inverted();
+    switch::apply_around_edits(&mut journal, key)?;
+    Ok(Recovered::Restored(Switched { shelf, journal, step: Step::Restore, bases }))
 }
 
 /// Locks the directories that a transaction works in.
@@ -358,7 +369,7 @@ fn clear_staging(journal: &Journal) -> Result<(), Error> {
     for root in &journal.roots {
         let Some(base) = Dir::open(&root.base)? else { continue };
         let Some(staging) = stage::own_staging(&base, root)? else { continue };
-        stage::remove_contents(&staging)?;
+        staging.clear()?;
         base.remove_dir(&root.staging)?;
         base.flush()?;
     }

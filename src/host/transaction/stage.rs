@@ -9,7 +9,6 @@ use crate::host::{Error, PREFIX, fitness};
 use crate::plan::{LiveEntry, LiveKind, Recorded};
 use crate::render::Content;
 use rustix::fd::AsFd;
-use rustix::fs::FileType;
 use std::collections::BTreeSet;
 use std::io::Write;
 
@@ -293,25 +292,6 @@ pub(super) fn still_as_planned(journal: &Journal) -> Result<(), Error> {
             };
             if !unchanged {
                 return Err(Error::Changed { path: base.path_of(&whole) });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Removes everything in a folder that headfast made: files, links and folders.
-pub(super) fn remove_contents(dir: &Dir) -> Result<(), Error> {
-    for name in dir.names()? {
-        let name = String::from_utf8_lossy(&name).into_owned();
-        match dir.look(&name)? {
-            Some(found) if found.kind == FileType::Directory => {
-                if let Some(below) = dir.below(&name)? {
-                    remove_contents(&below)?;
-                }
-                dir.remove_dir(&name)?;
-            }
-            _ => {
-                dir.unlink(&name)?;
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::host::dir::{Dir, Found, split};
 use crate::host::live::GENERATIONS;
 use crate::host::scan::{DigestKey, entry};
 use crate::host::{Error, attributes};
-use crate::plan::{LiveKind, LivePath, Recorded, Restat, Stat};
+use crate::plan::{LiveEntry, LiveKind, LivePath, Recorded, Restat, Stat};
 use crate::render::TargetPath;
 use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
@@ -16,40 +16,102 @@ use std::collections::BTreeSet;
 /// Does all that the journal says, flushes it and reads it back. What is done already is left alone, so that recovery
 /// calls the same function.
 pub(super) fn apply(journal: &mut Journal, key: &DigestKey) -> Result<(), Error> {
+    apply_as(journal, key, Edits::Refuse)
+}
+
+/// Does the same for a way back that a crash cut short: what someone has changed since stays as it is, and shows as drift.
+pub(super) fn apply_around_edits(journal: &mut Journal, key: &DigestKey) -> Result<(), Error> {
+    apply_as(journal, key, Edits::Leave)
+}
+
+/// What becomes of a file that came to its name and was changed or removed there since.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edits {
+    /// The switch fails, because it cannot be proven.
+    Refuse,
+    /// It stays as it is.
+    Leave,
+}
+
+fn apply_as(journal: &mut Journal, key: &DigestKey, edits: Edits) -> Result<(), Error> {
     for root in &mut journal.roots {
-        let base = Dir::open(&root.base)?
-            .ok_or_else(|| Error::Conflict { path: root.base.clone(), what: "the directory is gone".into() })?;
+        let base = match (Dir::open(&root.base)?, edits) {
+            (Some(base), _) => base,
+            (None, Edits::Leave) => continue,
+            (None, Edits::Refuse) => {
+                return Err(Error::Conflict { path: root.base.clone(), what: "the directory is gone".into() });
+            }
+        };
         match root.generation {
-            Some(_) => generation::switch(&base, root)?,
-            None => switch_root(&base, root)?,
+            Some(_) => generation::switch(&base, root, edits)?,
+            None => switch_root(&base, root, edits)?,
         }
         flush_root(&base, root)?;
-        read_back(&base, root, key)?;
+        match read_back(&base, root, key, edits) {
+            Err(Error::WrongType { .. }) if edits == Edits::Leave => {}
+            other => other?,
+        }
     }
     Ok(())
 }
 
+/// Fails when a file that is to come is neither waiting nor at its name nor known to have been there. Changes nothing.
+pub(super) fn is_possible(journal: &Journal) -> Result<(), Error> {
+    for root in &journal.roots {
+        let Some(base) = Dir::open(&root.base)? else { continue };
+        let staging = open_staging(&base, root)?;
+        // A tree is switched to by its link alone.
+        let link = root.generation.iter().map(|it| &it.link);
+        let files = root.files.iter().filter(|_| root.generation.is_none());
+        for file in files.chain(link) {
+            let Some(new) = &file.incoming else { continue };
+            let whole = root.in_base(&file.path);
+            let (folder, name) = split(&whole);
+            let live = match base.below(folder) {
+                Ok(Some(dir)) => dir.look(name)?,
+                Ok(None) | Err(Error::WrongType { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let held = staging.look(&file.slot.to_string())?;
+            if !is_file(&held, new) && !is_file(&live, new) && !has_come(&held, file) {
+                return Err(conflict(&base, &whole, "what belongs there is gone"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_file(found: &Option<Found>, file: &FileId) -> bool {
+    found.as_ref().is_some_and(|it| it.stat.inode == file.stat.inode)
+}
+
+/// Returns whether a file that is not waiting any more has been at its name: what it changed places with is in the slot.
+fn has_come(held: &Option<Found>, file: &FileChange) -> bool {
+    file.outgoing.as_ref().is_none_or(|it| is_file(held, it))
+}
+
 /// The order lets a folder take the place of a file, and a file that of a folder.
-fn switch_root(base: &Dir, root: &mut Root) -> Result<(), Error> {
+fn switch_root(base: &Dir, root: &mut Root, edits: Edits) -> Result<(), Error> {
     let staging = open_staging(base, root)?;
     let made: BTreeSet<String> = root.directories.iter().filter(|it| it.make).map(|it| it.path.clone()).collect();
     let gone: BTreeSet<String> = root.directories.iter().filter(|it| !it.make).map(|it| it.path.clone()).collect();
     let makes_room = |it: &FileChange| it.incoming.is_none() && made.contains(&root.in_base(&it.path));
     let needs_room = |it: &FileChange| it.outgoing.is_none() && gone.contains(&root.in_base(&it.path));
 
-    root.files.iter().filter(|it| makes_room(it)).try_for_each(|it| switch_one(base, &staging, root, it))?;
-    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it))?;
+    let switch = |it: &FileChange, root: &Root| switch_one(base, &staging, root, it, edits);
+    root.files.iter().filter(|it| makes_room(it)).try_for_each(|it| switch(it, root))?;
+    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it, edits))?;
     let rest = root.files.iter().filter(|it| !makes_room(it) && !needs_room(it));
-    rest.clone().try_for_each(|it| switch_one(base, &staging, root, it))?;
+    rest.clone().try_for_each(|it| switch(it, root))?;
     let late: Vec<FileChange> = root.files.iter().filter(|it| needs_room(it)).cloned().collect();
     for directory in root.directories.iter_mut().filter(|it| !it.make) {
         directory.stays = !remove_directory(base, &directory.path)?;
     }
-    late.iter().try_for_each(|it| switch_one(base, &staging, root, it))
+    late.iter().try_for_each(|it| switch(it, root))
 }
 
 /// Brings one path from old to new.
-pub(super) fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChange) -> Result<(), Error> {
+pub(super) fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChange, edits: Edits) -> Result<(), Error> {
     let slot = file.slot.to_string();
     let whole = root.in_base(&file.path);
     let (folder, name) = split(&whole);
@@ -57,12 +119,14 @@ pub(super) fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChan
         (Ok(Some(dir)), _) => dir,
         // What was to go is gone with its folder, whose place a file may have taken already.
         (Ok(None) | Err(Error::WrongType { .. }), None) => return Ok(()),
+        // What waits for it is kept with the other surprises.
+        (Ok(None), Some(_)) if edits == Edits::Leave => return Ok(()),
         (Ok(None), Some(_)) => return Err(conflict(base, folder, "the folder is gone")),
         (Err(error), _) => return Err(error),
     };
     match (&file.incoming, &file.outgoing) {
         (None, None) => Ok(()),
-        (Some(new), _) => bring(staging, &slot, &dir, name, new),
+        (Some(new), _) => bring(staging, &slot, &dir, name, new, |held| edits == Edits::Leave && has_come(held, file)),
         (None, Some(_)) => match staging.look(&slot)? {
             Some(_) => Ok(()),
             None => take_away(staging, &slot, &dir, name),
@@ -71,11 +135,18 @@ pub(super) fn switch_one(base: &Dir, staging: &Dir, root: &Root, file: &FileChan
 }
 
 /// Moves `new` from its slot to its name; what has the name at this instant, whatever it is, goes to the slot.
-fn bring(staging: &Dir, slot: &str, dir: &Dir, name: &str, new: &FileId) -> Result<(), Error> {
-    let waiting = staging.look(slot)?.is_some_and(|it| it.stat.inode == new.stat.inode);
-    if !waiting {
+fn bring(
+    staging: &Dir,
+    slot: &str,
+    dir: &Dir,
+    name: &str,
+    new: &FileId,
+    may_have_left: impl Fn(&Option<Found>) -> bool,
+) -> Result<(), Error> {
+    let held = staging.look(slot)?;
+    if !is_file(&held, new) {
         return match dir.look(name)? {
-            Some(live) if live.stat.inode == new.stat.inode => Ok(()),
+            live if is_file(&live, new) || may_have_left(&held) => Ok(()),
             Some(_) => Err(conflict(dir, name, "something else has its name, and the new file is gone")),
             None => Err(conflict(dir, name, "it is missing, and the new file is gone")),
         };
@@ -103,10 +174,19 @@ pub(super) fn conflict(dir: &Dir, name: &str, what: &str) -> Error {
 }
 
 /// Makes a directory with its final owner and mode before it has its name, so that a crash leaves none without them.
-pub(super) fn make_directory(base: &Dir, staging: &Dir, directory: &DirectoryChange) -> Result<(), Error> {
+pub(super) fn make_directory(
+    base: &Dir,
+    staging: &Dir,
+    directory: &DirectoryChange,
+    edits: Edits,
+) -> Result<(), Error> {
     const WAITING: &str = "folder";
     let (folder, name) = split(&directory.path);
-    let parent = base.below(folder)?.ok_or_else(|| conflict(base, folder, "the folder is gone"))?;
+    let parent = match base.below(folder)? {
+        Some(parent) => parent,
+        None if edits == Edits::Leave => return Ok(()),
+        None => return Err(conflict(base, folder, "the folder is gone")),
+    };
     if parent.look(name)?.is_some() {
         return Ok(());
     }
@@ -156,7 +236,7 @@ fn flush_root(base: &Dir, root: &Root) -> Result<(), Error> {
 }
 
 /// Opens every new file again and compares what is there with what was staged.
-fn read_back(base: &Dir, root: &mut Root, key: &DigestKey) -> Result<(), Error> {
+fn read_back(base: &Dir, root: &mut Root, key: &DigestKey, edits: Edits) -> Result<(), Error> {
     if root.generation.is_some() && !generation::read_back(base, root, key)? {
         return Ok(());
     }
@@ -168,20 +248,19 @@ fn read_back(base: &Dir, root: &mut Root, key: &DigestKey) -> Result<(), Error> 
             Some(dir) => entry(&dir, name, new.digest.is_some().then_some(key))?,
             None => None,
         };
-        let different = |what: &str| Error::ReadBack { path: base.path_of(&whole), what: what.to_owned() };
-        let live = live.ok_or_else(|| different("it is missing"))?;
-        let is_link = matches!(new.kind, LiveKind::Link(_));
-        if live.kind != new.kind {
-            return Err(different("it is something else"));
-        } else if new.digest.is_some() && live.digest.as_ref().map(|it| &it.0) != new.digest.as_ref() {
-            return Err(different("its content differs"));
-        } else if (live.uid, live.gid) != (new.uid, new.gid) {
-            return Err(different("its owner differs"));
-        } else if !is_link && live.mode != new.mode {
-            return Err(different("its mode differs"));
-        } else if differs_in_attributes(base, &whole, new)? {
-            return Err(different("its extended attributes differ"));
+        let mut what = difference(new, live.as_ref());
+        if what.is_none() && differs_in_attributes(base, &whole, new)? {
+            what = Some("its extended attributes differ");
         }
+        let live = match (what, live) {
+            (None, Some(live)) => live,
+            // The row keeps what it says, so that the next scan finds the difference.
+            _ if edits == Edits::Leave => continue,
+            (what, _) => {
+                let what = what.unwrap_or("it is missing").to_owned();
+                return Err(Error::ReadBack { path: base.path_of(&whole), what });
+            }
+        };
         if let Some(row) = &mut file.row_after {
             refresh(row, new, live.stat);
         }
@@ -194,6 +273,23 @@ fn differs_in_attributes(base: &Dir, path: &str, new: &FileId) -> Result<bool, E
     let (folder, name) = split(path);
     let (Some(known), Some(dir)) = (&new.attributes, base.below(folder)?) else { return Ok(false) };
     Ok(attributes::fingerprint(&dir, name)? != *known)
+}
+
+/// Returns how what is live differs from a file that should be there.
+fn difference(wanted: &FileId, live: Option<&LiveEntry>) -> Option<&'static str> {
+    let Some(live) = live else { return Some("it is missing") };
+    let is_link = matches!(wanted.kind, LiveKind::Link(_));
+    if live.kind != wanted.kind {
+        Some("it is something else")
+    } else if wanted.digest.is_some() && live.digest.as_ref().map(|it| &it.0) != wanted.digest.as_ref() {
+        Some("its content differs")
+    } else if (live.uid, live.gid) != (wanted.uid, wanted.gid) {
+        Some("its owner differs")
+    } else if !is_link && live.mode != wanted.mode {
+        Some("its mode differs")
+    } else {
+        None
+    }
 }
 
 /// Gives the ledger's row the metadata that the file has now. A row that did not describe the file before, because

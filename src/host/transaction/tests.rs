@@ -1,3 +1,5 @@
+mod recovery;
+
 use super::*;
 use crate::host::scan::observe;
 use crate::plan::{LiveKind, Stat};
@@ -272,37 +274,6 @@ fn i11_an_edit_after_the_commit_point_is_held_not_lost() {
     assert_eq!(surprises.len(), 1);
     let (folder, name) = &surprises[0].held;
     assert_eq!(std::fs::read_to_string(Path::new(folder).join(name)).unwrap(), "edited by hand");
-}
-
-#[test]
-fn i10_a_lost_new_file_stops_recovery() {
-    let world = world(OLD);
-    let staged = world.stage(CHANGES).unwrap();
-    staged.shelf.write(Step::Journal, &staged.journal).unwrap();
-    let staging = world.target.join(&staged.journal.roots[0].staging);
-    drop(staged);
-    std::fs::remove_file(staging.join("0")).unwrap();
-    let error = recover(&world.state, "site", &world.key).unwrap_err();
-    assert!(matches!(error, Error::Conflict { .. }), "{error}");
-    assert_eq!(std::fs::read_to_string(world.target.join("a")).unwrap(), "old a");
-}
-
-#[test]
-fn i08_a_damaged_journal_is_refused() {
-    let world = world(OLD);
-    let staged = world.stage(CHANGES).unwrap();
-    staged.shelf.write(Step::Journal, &staged.journal).unwrap();
-    drop(staged);
-    let path = Path::new(&world.state).join("transactions/site/journal");
-    let whole = std::fs::read(&path).unwrap();
-    for cut in [0, 1, whole.len() / 2, whole.len() - 2] {
-        std::fs::write(&path, &whole[..cut]).unwrap();
-        assert!(matches!(recover(&world.state, "site", &world.key), Err(Error::Journal { .. })));
-    }
-    let mut flipped = whole.clone();
-    flipped[whole.len() / 2] ^= 1;
-    std::fs::write(&path, &flipped).unwrap();
-    assert!(matches!(recover(&world.state, "site", &world.key), Err(Error::Journal { .. })));
 }
 
 #[test]

@@ -283,6 +283,27 @@ fn a_generation_that_cannot_be_removed_stays_and_stops_nothing() {
 }
 
 #[test]
+fn a_journal_that_leads_out_of_the_target_is_not_consistent() {
+    let world = published();
+    let staged = world.begin(&world.next(NEXT, &[])).unwrap();
+    let root = &staged.journal.roots[0];
+    assert!(root.is_consistent() && staged.journal.inverted().roots[0].is_consistent());
+    let altered = |alter: &dyn Fn(&mut Root, &mut Generation)| {
+        let (mut root, mut generation) = (root.clone(), root.generation.clone().unwrap());
+        alter(&mut root, &mut generation);
+        Root { generation: Some(generation), ..root }.is_consistent()
+    };
+    assert!(!altered(&|root, _| root.staging = ".headfast-generations".into()));
+    assert!(!altered(&|_, generation| generation.link.path = "a".into()));
+    assert!(!altered(&|_, generation| generation.carried[0].path = "../x".into()));
+    assert!(!altered(&|_, generation| generation.directories[0].path = "/x".into()));
+    let elsewhere = |it: &mut Option<FileId>| it.as_mut().unwrap().kind = LiveKind::Link("../x".into());
+    assert!(!altered(&|_, generation| elsewhere(&mut generation.link.incoming)));
+    assert!(!altered(&|_, generation| elsewhere(&mut generation.link.outgoing)));
+    staged.abandon().unwrap();
+}
+
+#[test]
 fn k01_a_restore_switches_the_link_back_and_removes_the_failed_generation() {
     let world = published();
     let before = world.inode("a");
@@ -367,15 +388,20 @@ fn x03_recovery_from_every_step_is_old_or_new() {
 }
 
 #[test]
-fn i10_a_lost_tree_stops_recovery_and_the_link_stays() {
+fn i10_a_lost_tree_leads_back_and_the_link_stays() {
     let world = published();
     let staged = world.begin(&world.next(NEXT, &[])).unwrap();
     staged.shelf.write(Step::Journal, &staged.journal).unwrap();
     let staging = world.target.join(&staged.journal.roots[0].staging);
     drop(staged);
     std::fs::remove_dir_all(staging.join("tree")).unwrap();
-    assert!(matches!(recover(&world.state, "site", &world.key), Err(Error::Conflict { .. })));
-    assert_eq!(world.tree(), first());
+    // What was to come can no longer be, and what was is still there.
+    let Recovered::Restored(mut restored) = recover(&world.state, "site", &world.key).unwrap() else {
+        panic!("it does not lead back")
+    };
+    restored.settle().unwrap();
+    restored.finish().unwrap();
+    assert_eq!((world.tree(), world.generations()), (first(), vec![1]));
 }
 
 #[test]
