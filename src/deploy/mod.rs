@@ -137,7 +137,7 @@ impl<'a> ConfigurationDeployer<'a> {
             remote: remote_of(repository),
             facts: settings.facts(repository),
             secrets,
-            client: Client::new(way(settings), &repository.name, DigestKey::new(store.host_key())),
+            client: client_of(settings, repository, store),
             key: DigestKey::new(store.host_key()),
             on_phase,
             attempting: Cell::default(),
@@ -446,6 +446,11 @@ const SOCKET: &str = "/run/headfast/transaction.sock";
 /// programs that have that verb, at their start; a second call changes nothing.
 pub fn start_processes_with(program: PathBuf) {
     let _only_the_first_counts = PROGRAM.set(program);
+}
+
+/// Returns who looks at a repository's targets, for whoever needs no mirror.
+pub fn client_of(settings: &Settings, repository: &Repository, store: &Store) -> Client {
+    Client::new(way(settings), &repository.name, DigestKey::new(store.host_key()))
 }
 
 /// Returns how a host's transaction process is reached: an installed agent that is not root asks the one that systemd

@@ -3,7 +3,7 @@
 //! Nothing is removed but what can be made again; what cannot be used is moved aside in the state directory, and no deployed
 //! file is touched.
 
-use crate::deploy::{ConfigurationDeployer, Error};
+use crate::deploy::{ConfigurationDeployer, Error, client_of};
 use crate::finding::Verdict;
 use crate::git::Mirror;
 use crate::host::service::Ask;
@@ -178,13 +178,14 @@ fn transactions(
             return Ok(problems);
         }
     }
-    let deployer = deployer()?;
-    let found = deployer.client().strays(&store.roots(&repository.name)?)?.into_iter().map(|(base, name)| {
-        let (what, cure) = ("it belongs to no transaction", "keep every file in it and remove it");
-        Problem::new(Area::Transactions, Needs::Repair, format!("{base}/{name}"), what, cure)
-    });
+    let found = client_of(settings, repository, store).strays(&store.roots(&repository.name)?)?.into_iter().map(
+        |(base, name)| {
+            let (what, cure) = ("it belongs to no transaction", "keep every file in it and remove it");
+            Problem::new(Area::Transactions, Needs::Repair, format!("{base}/{name}"), what, cure)
+        },
+    );
     let found: Vec<Problem> = found.collect();
-    let cleared = (repair && !found.is_empty()).then(|| deployer.clear_strays());
+    let cleared = (repair && !found.is_empty()).then(|| deployer().and_then(|it| it.clear_strays()));
     let failed = match cleared {
         None => None,
         Some(Ok(_)) => Some(None),
@@ -229,7 +230,7 @@ fn ledger(settings: &Settings, repository: &Repository, store: &Store, repair: b
     let files: Vec<_> =
         store.ledger(&repository.name)?.into_iter().filter(|(_, row)| row.kind != LiveKind::Directory).collect();
     let asks = files.iter().map(|(at, _)| Ask { at: at.clone(), known: None }).collect();
-    let sights = ConfigurationDeployer::new(settings, repository, store, &|_| {})?.client().look(asks)?;
+    let sights = client_of(settings, repository, store).look(asks)?;
     let mut problems = Vec::new();
     for ((at, row), sight) in files.into_iter().zip(sights) {
         let subject = format!("{}/{}", at.root, at.path);
