@@ -2,7 +2,7 @@
 
 use crate::record::Trigger;
 use crate::schedule::{Backoff, jitter, seed};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Moments of a clock that never jumps, as the time since the agent started.
@@ -29,12 +29,16 @@ pub enum Event {
     Pushed(usize),
     /// The schedule says to look for drift.
     ScanDue(usize),
+    /// Someone asks for something over the control socket, by the number that the loop gave it.
+    Asked(u64),
     /// A job came to its end; `failed` means that it should be tried again with back-off.
     Finished {
         /// The job.
         job: Job,
         /// Whether the host, git or the network got in the way.
         failed: bool,
+        /// When what waits now may be deployed: at the end of a suspension, or when a window opens.
+        again: Option<Duration>,
     },
     /// The daemon is asked to stop.
     Stop,
@@ -47,6 +51,8 @@ pub enum Job {
     Sync(usize, Trigger),
     /// A look for drift, which heals when it may.
     Scan(usize),
+    /// What someone asked for, by its number.
+    Control(u64),
 }
 
 /// What is to be done about it.
@@ -54,6 +60,8 @@ pub enum Job {
 pub enum Effect {
     /// A job is handed to the worker, which is free.
     Start(Job),
+    /// Whoever asked is told that it will not be done.
+    Refuse(u64),
     /// The loop ends; no job is running.
     Exit,
 }
@@ -73,6 +81,8 @@ pub struct Machine {
 /// What waits for the worker. Repeated wishes for one repository are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Queue {
+    /// Every one is done, in the order in which they were asked for.
+    asked: VecDeque<u64>,
     pushed: BTreeSet<usize>,
     scans: BTreeSet<usize>,
 }
@@ -106,15 +116,18 @@ impl Machine {
                 self.queue.scans.insert(idx);
             }
             Event::Pushed(_) | Event::ScanDue(_) => {}
-            Event::Finished { job, failed } if self.running.as_ref() == Some(&job) => {
+            Event::Asked(id) => self.queue.asked.push_back(id),
+            Event::Finished { job, failed, again } if self.running.as_ref() == Some(&job) => {
                 self.running = None;
-                self.finished(now, &job, failed);
+                self.finished(now, &job, failed, again);
             }
             // A job that is not running cannot finish; nothing follows from it.
             Event::Finished { .. } => {}
             Event::Stop => self.stopping = true,
         }
-        self.next(now)
+        let mut effects = self.refused();
+        effects.extend(self.next(now));
+        effects
     }
 
     /// Returns when the machine wants its next tick; `None` when only an event from outside can bring work.
@@ -127,7 +140,7 @@ impl Machine {
         self.running.as_ref()
     }
 
-    fn finished(&mut self, now: Moment, job: &Job, failed: bool) {
+    fn finished(&mut self, now: Moment, job: &Job, failed: bool, again: Option<Duration>) {
         let Job::Sync(idx, _) = *job else { return };
         let pace = &self.paces[idx];
         self.rounds += 1;
@@ -142,34 +155,43 @@ impl Machine {
             }
             (regular, retry) => regular.or(retry),
         };
-        self.next_poll[idx] = wait.map(|it| now + it);
+        self.next_poll[idx] = [wait, again].into_iter().flatten().min().map(|it| now.saturating_add(it));
         if pace.scan && !failed {
             self.queue.scans.insert(idx);
         }
     }
 
-    fn next(&mut self, now: Moment) -> Vec<Effect> {
+    /// A daemon that is about to end takes no more orders, also none that wait already.
+    fn refused(&mut self) -> Vec<Effect> {
+        let refused = if self.stopping { self.queue.asked.len() } else { 0 };
+        self.queue.asked.drain(..refused).map(Effect::Refuse).collect()
+    }
+
+    fn next(&mut self, now: Moment) -> Option<Effect> {
         if self.running.is_some() {
-            return Vec::new();
+            return None;
         }
         if self.stopping {
-            return vec![Effect::Exit];
+            return Some(Effect::Exit);
         }
-        let job = if let Some(idx) = self.queue.pushed.pop_first() {
+        // A person waits for what was asked for.
+        let job = if let Some(id) = self.queue.asked.pop_front() {
+            Job::Control(id)
+        } else if let Some(idx) = self.queue.pushed.pop_first() {
             Job::Sync(idx, Trigger::Push)
         } else if let Some(idx) = self.next_poll.iter().position(|it| it.is_some_and(|at| at <= now)) {
             Job::Sync(idx, Trigger::Poll)
         } else if let Some(idx) = self.queue.scans.pop_first() {
             Job::Scan(idx)
         } else {
-            return Vec::new();
+            return None;
         };
         if let Job::Sync(idx, _) = job {
             // A push that arrives from here on is another one, and is asked for again.
             self.next_poll[idx] = None;
         }
         self.running = Some(job.clone());
-        vec![Effect::Start(job)]
+        Some(Effect::Start(job))
     }
 }
 
@@ -188,7 +210,7 @@ mod tests {
     }
 
     fn done(job: Job) -> Event {
-        Event::Finished { job, failed: false }
+        Event::Finished { job, failed: false, again: None }
     }
 
     #[test]
@@ -224,7 +246,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..8 {
             assert_eq!(it.step(now, Event::Tick), start(Job::Sync(0, Trigger::Poll)));
-            let failed = Event::Finished { job: Job::Sync(0, Trigger::Poll), failed: true };
+            let failed = Event::Finished { job: Job::Sync(0, Trigger::Poll), failed: true, again: None };
             assert_eq!(it.step(now, failed), vec![]);
             let wake = it.wake_at().unwrap();
             waits.push(wake - now);
@@ -242,6 +264,21 @@ mod tests {
         assert_eq!(it.step(Moment::ZERO, done(sync)), vec![]);
         assert_eq!(it.wake_at(), None);
         assert_eq!(it.step(Moment::ZERO, Event::Pushed(0)), start(Job::Sync(0, Trigger::Push)));
+    }
+
+    #[test]
+    fn what_waits_is_tried_again_when_it_may_be_deployed_also_without_polling() {
+        for (poll, expected) in
+            [(None, 3000), (Some(Duration::from_secs(60)), 60), (Some(Duration::from_secs(9000)), 3000)]
+        {
+            let mut it = Machine::new(vec![Pace { seed: "r".into(), poll, scan: false }]);
+            let sync = Job::Sync(0, Trigger::Poll);
+            assert_eq!(it.step(Moment::ZERO, Event::Tick), start(sync.clone()));
+            let waits = Event::Finished { job: sync, failed: false, again: Some(Duration::from_secs(3000)) };
+            assert_eq!(it.step(Moment::ZERO, waits), vec![]);
+            let wake = it.wake_at().unwrap().as_secs();
+            assert!(wake.abs_diff(expected) <= expected / 5, "{wake} for {expected}");
+        }
     }
 
     #[test]
@@ -267,6 +304,29 @@ mod tests {
     }
 
     #[test]
+    fn o09_what_is_asked_for_waits_for_the_job_and_goes_before_the_rest() {
+        let mut it = machine(1);
+        let sync = Job::Sync(0, Trigger::Poll);
+        assert_eq!(it.step(Moment::ZERO, Event::Tick), start(sync.clone()));
+        assert_eq!(it.step(Moment::ZERO, Event::Pushed(0)), vec![]);
+        assert_eq!(it.step(Moment::ZERO, Event::Asked(7)), vec![]);
+        assert_eq!(it.step(Moment::ZERO, Event::Asked(8)), vec![]);
+        assert_eq!(it.step(Moment::ZERO, done(sync)), start(Job::Control(7)));
+        assert_eq!(it.step(Moment::ZERO, done(Job::Control(7))), start(Job::Control(8)));
+        assert_eq!(it.step(Moment::ZERO, done(Job::Control(8))), start(Job::Sync(0, Trigger::Push)));
+    }
+
+    #[test]
+    fn a_stop_refuses_what_was_asked_for_and_has_not_begun() {
+        let mut it = machine(1);
+        assert_eq!(it.step(Moment::ZERO, Event::Asked(1)), start(Job::Control(1)));
+        assert_eq!(it.step(Moment::ZERO, Event::Asked(2)), vec![]);
+        assert_eq!(it.step(Moment::ZERO, Event::Stop), vec![Effect::Refuse(2)]);
+        assert_eq!(it.step(Moment::ZERO, Event::Asked(3)), vec![Effect::Refuse(3)]);
+        assert_eq!(it.step(Moment::ZERO, done(Job::Control(1))), vec![Effect::Exit]);
+    }
+
+    #[test]
     fn an_event_that_cannot_be_changes_nothing() {
         let mut it = machine(1);
         assert_eq!(it.step(Moment::ZERO, Event::Tick), start(Job::Sync(0, Trigger::Poll)));
@@ -277,16 +337,18 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Vec<u8>> {
-        proptest::collection::vec(0u8..6, 0..200)
+        proptest::collection::vec(0u8..7, 0..200)
     }
 
     proptest! {
-        /// Whatever happens in whatever order: never two jobs at once, and a stop always ends.
+        /// Whatever happens in whatever order: never two jobs at once, everyone who asks is answered once and in turn, and a
+        /// stop always ends.
         #[test]
-        fn never_two_jobs_and_a_stop_always_ends(script in events()) {
+        fn never_two_jobs_all_are_answered_and_a_stop_always_ends(script in events()) {
             let mut it = machine(3);
             let mut now = Moment::ZERO;
             let mut running: Option<Job> = None;
+            let (mut asked, mut answered) = (Vec::new(), Vec::new());
             for (idx, choice) in script.into_iter().enumerate() {
                 now += Duration::from_secs(7);
                 let event = match choice {
@@ -294,22 +356,33 @@ mod tests {
                     1 => Event::Pushed(idx % 4),
                     2 => Event::ScanDue(idx % 4),
                     3 | 4 => match running.take() {
-                        Some(job) => Event::Finished { job, failed: choice == 4 },
+                        Some(job) => Event::Finished { job, failed: choice == 4, again: None },
                         None => Event::Tick,
                     },
-                    _ => Event::Finished { job: Job::Scan(9), failed: false },
+                    5 => {
+                        asked.push(idx as u64);
+                        Event::Asked(idx as u64)
+                    }
+                    _ => Event::Finished { job: Job::Scan(9), failed: false, again: None },
                 };
                 for effect in it.step(now, event) {
                     prop_assert!(running.is_none(), "two jobs at once");
+                    if let Effect::Start(Job::Control(id)) = effect {
+                        answered.push(id);
+                    }
                     if let Effect::Start(job) = effect {
                         running = Some(job);
                     }
                 }
             }
             let mut last = it.step(now, Event::Stop);
+            let n_refused = asked.len() - answered.len();
+            let refused: Vec<Effect> = last.drain(..n_refused).collect();
+            prop_assert_eq!(refused, asked[answered.len()..].iter().map(|id| Effect::Refuse(*id)).collect::<Vec<_>>());
+            prop_assert_eq!(&asked[..answered.len()], &answered[..]);
             if let Some(job) = running {
                 prop_assert!(last.is_empty());
-                last = it.step(now, Event::Finished { job, failed: false });
+                last = it.step(now, done(job));
             }
             prop_assert_eq!(last, vec![Effect::Exit]);
         }

@@ -1,7 +1,11 @@
-//! The daemon: [`machine`] decides, as a pure function of state and event; [`run`] does what it says.
+//! The daemon: [`machine`] decides, as a pure function of state and event; [`run`] does what it says; [`control`] is how others
+//! ask it for something.
 
 pub mod machine;
-mod run;
+pub mod control;
+mod listener;
 mod worker;
+mod run;
 
 pub use run::{Error, run};
+pub use worker::CarryOut;

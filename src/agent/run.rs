@@ -1,7 +1,9 @@
 //! The loop around the machine: timers, pushes, signals, systemd.
 
+use super::control::{Reply, Request};
+use super::listener::{Asked, ControlSocket, Take};
 use super::machine::{Effect, Event, Job, Machine, Moment, Pace};
-use super::worker::{self, Done};
+use super::worker::{self, CarryOut, Done, Shop, Task};
 use crate::finding::Code;
 use crate::manifest::DriftMode;
 use crate::monitor::{ConfigWatcher, git_dir};
@@ -9,9 +11,10 @@ use crate::observe::{self, Metrics};
 use crate::revision::RemoteUrl;
 use crate::schedule::Cron;
 use crate::settings::{Repository, Settings};
-use crate::state;
+use crate::state::{self, Lock};
 use chrono::Utc;
 use sd_notify::NotifyState;
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,30 +60,39 @@ impl Error {
     }
 }
 
-/// Runs the daemon until SIGTERM or SIGINT; a job that is running then is finished first.
-pub fn run(settings: Settings) -> Result<(), Error> {
-    let _lock = state::agent_lock(&settings.state_dir)?;
+/// Runs the daemon until SIGTERM or SIGINT; a job that is running then is finished first. It holds the state's lock for as long
+/// as it lives, and `carry_out` does for others what they ask for over the control socket.
+pub fn run(settings: Settings, carry_out: Arc<CarryOut>) -> Result<(), Error> {
+    let lock = Arc::new(Lock::take(&settings.state_dir, "agent")?);
+    let socket = ControlSocket::open(&settings.state_dir, &lock).map_err(os("open the control socket"))?;
     // Before systemd hears that the service is ready, and before anything else is tried.
     tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(JOB_MAX.as_micros()).unwrap_or(u32::MAX))]);
-    worker::recover(&settings);
+    worker::recover(&settings, &lock);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(os("start the runtime"))?;
-    runtime.block_on(serve(Arc::new(settings)))
+    let metrics = Arc::new(Metrics::new(settings.repositories.iter().map(|it| it.name.as_str())));
+    let shop = Shop { settings: Arc::new(settings), lock, metrics, carry_out };
+    let result = runtime.block_on(serve(&shop, &socket));
+    socket.close();
+    result
 }
 
-async fn serve(settings: Arc<Settings>) -> Result<(), Error> {
-    let metrics = Arc::new(Metrics::new(settings.repositories.iter().map(|it| it.name.as_str())));
+async fn serve(shop: &Shop, socket: &ControlSocket) -> Result<(), Error> {
+    let settings = &shop.settings;
     let listener = settings.listen.metrics.map(observe::bind).transpose()?;
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = listener.map(|it| {
         let stopped = async {
             stopped.await.ok();
         };
-        tokio::spawn(observe::serve_metrics(it, Arc::clone(&metrics), stopped))
+        tokio::spawn(observe::serve_metrics(it, Arc::clone(&shop.metrics), stopped))
     });
     let (done_sender, done) = unbounded_channel();
-    let (jobs, thread) = worker::start(Arc::clone(&settings), metrics, done_sender).map_err(os("start the worker"))?;
-    let result = Loop::new(&settings, jobs, done)?.go().await;
+    let (tasks, thread) = worker::start(shop.clone(), done_sender).map_err(os("start the worker"))?;
+    let (asks_sender, asks) = unbounded_channel();
+    let (push_sender, pushes) = unbounded_channel();
+    socket.serve(reception(shop, asks_sender, push_sender.clone())).map_err(os("serve the control socket"))?;
+    let result = Loop::new(settings, tasks, Inbox { done, asks, pushes }, &push_sender).go().await;
     drop(stopping);
     if let Some(serving) = serving {
         serving.await.ok();
@@ -90,22 +102,64 @@ async fn serve(settings: Arc<Settings>) -> Result<(), Error> {
     result.and_then(|()| joined.map_err(|_| Error::WorkerGone))
 }
 
+/// Returns what is done with a request: what touches only the database at once, and the rest in its turn.
+fn reception(shop: &Shop, asks: UnboundedSender<Asked>, pushes: UnboundedSender<usize>) -> Arc<Take> {
+    let shop = shop.clone();
+    Arc::new(move |asked: Asked| {
+        tracing::info!("{} says `headfast {}`", asked.request.author, asked.request.order.verb());
+        if !asked.request.order.is_quick() {
+            if let Err(error) = asks.send(asked) {
+                error.0.replies.send(Reply::Refused).ok();
+            }
+            return;
+        }
+        let reply = |reply| {
+            asked.replies.send(reply).ok();
+        };
+        let exit = (shop.carry_out)(&shop.settings, &shop.lock, &asked.request, &reply);
+        if exit == 0 {
+            // What waited may be deployed now, or at another time than before.
+            chosen(&shop.settings, &asked.request).try_for_each(|idx| pushes.send(idx)).ok();
+        }
+        reply(Reply::Exit(exit));
+    })
+}
+
+/// Iterates over the repositories that a request is about, as places in agent.yaml.
+fn chosen(settings: &Settings, request: &Request) -> impl Iterator<Item = usize> {
+    let is_chosen = |it: &Repository| request.repositories.is_empty() || request.repositories.contains(&it.name);
+    settings.repositories.iter().enumerate().filter(move |(_, it)| is_chosen(it)).map(|(idx, _)| idx)
+}
+
+/// What comes to the loop from elsewhere.
+struct Inbox {
+    done: UnboundedReceiver<Done>,
+    asks: UnboundedReceiver<Asked>,
+    pushes: UnboundedReceiver<usize>,
+}
+
 struct Loop<'a> {
     settings: &'a Settings,
     machine: Machine,
     started: Instant,
-    jobs: mpsc::Sender<Job>,
-    done: UnboundedReceiver<Done>,
-    pushes: UnboundedReceiver<usize>,
+    tasks: mpsc::Sender<Task>,
+    inbox: Inbox,
+    /// Requests that wait for their turn, by number.
+    asked: BTreeMap<u64, Asked>,
+    n_asked: u64,
     scans: Vec<Option<(Cron, chrono::DateTime<Utc>)>>,
     job_since: Option<Instant>,
     _watchers: Vec<ConfigWatcher>,
 }
 
 impl<'a> Loop<'a> {
-    fn new(settings: &'a Settings, jobs: mpsc::Sender<Job>, done: UnboundedReceiver<Done>) -> Result<Self, Error> {
-        let (push_sender, pushes) = unbounded_channel();
-        let watchers = settings.repositories.iter().enumerate().filter_map(|(idx, it)| watch(idx, it, &push_sender));
+    fn new(
+        settings: &'a Settings,
+        tasks: mpsc::Sender<Task>,
+        inbox: Inbox,
+        pushes: &UnboundedSender<usize>,
+    ) -> Loop<'a> {
+        let watchers = settings.repositories.iter().enumerate().filter_map(|(idx, it)| watch(idx, it, pushes));
         let watchers = watchers.collect();
         let pace = |it: &Repository| Pace {
             seed: format!("{} {}", settings.host, it.name),
@@ -118,17 +172,18 @@ impl<'a> Loop<'a> {
             let first = cron.next(now)?;
             Some((cron, first))
         };
-        Ok(Loop {
+        Loop {
             settings,
             machine: Machine::new(settings.repositories.iter().map(pace).collect()),
             started: Instant::now(),
-            jobs,
-            done,
-            pushes,
+            tasks,
+            inbox,
+            asked: BTreeMap::new(),
+            n_asked: 0,
             scans: settings.repositories.iter().map(scan).collect(),
             job_since: None,
             _watchers: watchers,
-        })
+        }
     }
 
     async fn go(mut self) -> Result<(), Error> {
@@ -146,6 +201,10 @@ impl<'a> Loop<'a> {
                 && self.take(event)?
             {
                 tell(&[NotifyState::Stopping]);
+                self.inbox.asks.close();
+                while let Ok(asked) = self.inbox.asks.try_recv() {
+                    asked.replies.send(Reply::Refused).ok();
+                }
                 return Ok(());
             }
             let wake = self.wake_at();
@@ -154,8 +213,9 @@ impl<'a> Loop<'a> {
                 _ = interrupt.recv() => Some(self.stop()),
                 // Settings are read at start; a reload that changes nothing is better than an agent that dies of it.
                 _ = hangup.recv() => None,
-                Some(idx) = self.pushes.recv() => Some(self.pushed(idx).await),
-                done = self.done.recv() => Some(self.finished(done.ok_or(Error::WorkerGone)?)),
+                Some(idx) = self.inbox.pushes.recv() => Some(self.pushed(idx).await),
+                Some(asked) = self.inbox.asks.recv() => Some(self.asked(asked)),
+                done = self.inbox.done.recv() => Some(self.finished(done.ok_or(Error::WorkerGone)?)),
                 () = tokio::time::sleep_until(wake) => Some(self.due()),
                 _ = feed.tick() => {
                     self.feed(watchdog.is_some());
@@ -171,7 +231,11 @@ impl<'a> Loop<'a> {
             match effect {
                 Effect::Start(job) => {
                     self.job_since = Some(Instant::now());
-                    self.jobs.send(job).map_err(|_| Error::WorkerGone)?;
+                    let asked = if let Job::Control(id) = job { self.asked.remove(&id) } else { None };
+                    self.tasks.send(Task { job, asked }).map_err(|_| Error::WorkerGone)?;
+                }
+                Effect::Refuse(id) => {
+                    self.asked.remove(&id).map(|it| it.replies.send(Reply::Refused));
                 }
                 Effect::Exit => return Ok(true),
             }
@@ -191,13 +255,19 @@ impl<'a> Loop<'a> {
     fn finished(&mut self, done: Done) -> Event {
         self.job_since = None;
         tell(&[NotifyState::Status(&done.status)]);
-        Event::Finished { job: done.job, failed: done.failed }
+        Event::Finished { job: done.job, failed: done.failed, again: done.again }
+    }
+
+    fn asked(&mut self, asked: Asked) -> Event {
+        self.n_asked += 1;
+        self.asked.insert(self.n_asked, asked);
+        Event::Asked(self.n_asked)
     }
 
     /// Waits out the rest of a push, and takes what else it has brought for one.
     async fn pushed(&mut self, idx: usize) -> Event {
         tokio::time::sleep(SETTLE).await;
-        while let Ok(other) = self.pushes.try_recv() {
+        while let Ok(other) = self.inbox.pushes.try_recv() {
             if other != idx {
                 // Another repository: its turn comes with the next event.
                 let _next = self.take(Event::Pushed(other));

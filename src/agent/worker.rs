@@ -1,16 +1,33 @@
 //! The thread that does the work, one job after the other, so that the loop stays free to answer systemd and metrics.
 
+use super::control::{Reply, Request};
+use super::listener::Asked;
 use super::machine::Job;
 use crate::deploy::{ConfigDeployment, ConfigurationDeployer, Error};
 use crate::finding::{Code, Verdict};
 use crate::monitor::ConfigurationMonitor;
 use crate::observe::Metrics;
 use crate::record::{DeploymentStatus, Phase};
+use crate::schedule::{self, Opening};
 use crate::settings::Settings;
-use crate::state::Store;
-use chrono::Utc;
+use crate::state::{Lock, Store};
+use chrono::{DateTime, Utc};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
+
+/// How long after the end of a suspension what waited is tried again, so that its last second is over.
+const AFTER_THE_END: Duration = Duration::from_millis(100);
+
+/// Does what a request asks for, says what comes of it, and returns the exit code. The words are the caller's.
+pub type CarryOut = dyn Fn(&Settings, &Arc<Lock>, &Request, &dyn Fn(Reply)) -> u8 + Send + Sync;
+
+/// A job, and for one that was asked for, the request.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) job: Job,
+    pub(super) asked: Option<Asked>,
+}
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,21 +36,31 @@ pub(super) struct Done {
     pub(super) job: Job,
     /// Whether the host, git or the network got in the way.
     pub(super) failed: bool,
+    /// When what waits now may be deployed.
+    pub(super) again: Option<Duration>,
     /// What `systemctl status` shows.
     pub(super) status: String,
 }
 
+/// What all jobs have in common.
+#[derive(Clone)]
+pub(super) struct Shop {
+    pub(super) settings: Arc<Settings>,
+    pub(super) lock: Arc<Lock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) carry_out: Arc<CarryOut>,
+}
+
 /// Starts the thread; it ends when the sender that is returned is dropped.
 pub(super) fn start(
-    settings: Arc<Settings>,
-    metrics: Arc<Metrics>,
+    shop: Shop,
     done: UnboundedSender<Done>,
-) -> std::io::Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>)> {
-    let (sender, jobs) = mpsc::channel::<Job>();
+) -> std::io::Result<(mpsc::Sender<Task>, std::thread::JoinHandle<()>)> {
+    let (sender, tasks) = mpsc::channel::<Task>();
     let work = move || {
-        let mut worker = Worker { settings, metrics, last: String::new() };
-        for job in jobs {
-            let outcome = worker.work(job);
+        let mut worker = Worker { shop, last: String::new() };
+        for task in tasks {
+            let outcome = worker.work(task);
             if done.send(outcome).is_err() {
                 return;
             }
@@ -44,9 +71,9 @@ pub(super) fn start(
 }
 
 /// Finishes what a crash left behind in every repository; what cannot be finished now is tried again by the first pass.
-pub(super) fn recover(settings: &Settings) {
+pub(super) fn recover(settings: &Settings, lock: &Arc<Lock>) {
     for repository in &settings.repositories {
-        let recovered = Store::open(&settings.state_dir, "agent")
+        let recovered = Store::under(lock)
             .map_err(Error::from)
             .and_then(|store| ConfigurationDeployer::new(settings, repository, &store, &|_| {})?.recover());
         match recovered {
@@ -58,24 +85,28 @@ pub(super) fn recover(settings: &Settings) {
 }
 
 struct Worker {
-    settings: Arc<Settings>,
-    metrics: Arc<Metrics>,
+    shop: Shop,
     /// What was logged last: the same trouble on every poll is one line.
     last: String,
 }
 
 impl Worker {
-    fn work(&mut self, job: Job) -> Done {
-        let (Job::Sync(idx, _) | Job::Scan(idx)) = job;
-        let settings = Arc::clone(&self.settings);
-        let name = settings.repositories[idx].name.clone();
-        let result = match &job {
-            Job::Sync(idx, trigger) => self
-                .with_deployer(*idx, |it| it.sync(*trigger))
-                .map(|it| (it.verdict().is_some_and(is_passing_verdict), self.synced(&name, &it))),
-            Job::Scan(idx) => self.scan(*idx).map(|it| (false, it)),
+    fn work(&mut self, task: Task) -> Done {
+        let (idx, result) = match (&task.job, &task.asked) {
+            (Job::Sync(idx, trigger), _) => {
+                let result = self.with_deployer(*idx, |it| it.sync(*trigger));
+                let told = result.map(|it| (it.verdict().is_some_and(is_passing_verdict), self.synced(*idx, &it)));
+                (*idx, told)
+            }
+            (Job::Scan(idx), _) => (*idx, self.scan(*idx).map(|it| (false, it))),
+            (Job::Control(_), Some(asked)) => return self.asked(task.job, asked),
+            // The loop hands every such job on with its request.
+            (Job::Control(_), None) => {
+                return Done { job: task.job, failed: false, again: None, status: String::new() };
+            }
         };
-        self.metrics.set_phase(&name, None);
+        let name = self.name(idx).to_owned();
+        self.shop.metrics.set_phase(&name, None);
         let (failed, status) = match result {
             Ok(it) => it,
             Err(error) => (is_passing(&error), format!("{}: {error}", error.failure().code)),
@@ -88,7 +119,81 @@ impl Worker {
             }
             self.last.clone_from(&line);
         }
-        Done { job, failed, status: line }
+        let again = if let Job::Sync(..) = task.job { self.again(idx) } else { None };
+        Done { job: task.job, failed, again, status: line }
+    }
+
+    fn name(&self, idx: usize) -> &str {
+        &self.shop.settings.repositories[idx].name
+    }
+
+    /// Returns when what is held back now may be deployed, because a suspension ends or a window opens.
+    fn again(&self, idx: usize) -> Option<Duration> {
+        let (now, repository) = (Utc::now(), &self.shop.settings.repositories[idx]);
+        let store = Store::under(&self.shop.lock).ok()?;
+        store.pending(&repository.name).ok()?.first()?;
+        let until = match store.suspension(&repository.name).ok()? {
+            Some(order) => order.until.as_deref().and_then(|it| DateTime::parse_from_rfc3339(it).ok())?.to_utc(),
+            None => match schedule::opening(&repository.windows, now) {
+                Opening::Closed { until } => until?.to_utc(),
+                Opening::Open => return None,
+            },
+        };
+        Some((until - now).to_std().unwrap_or_default() + AFTER_THE_END)
+    }
+
+    /// Does what someone asked for, and answers.
+    fn asked(&mut self, job: Job, asked: &Asked) -> Done {
+        let (request, verb) = (&asked.request, asked.request.order.verb());
+        let before = self.newest().unwrap_or_default();
+        let reply = |reply: Reply| {
+            if let Reply::Phase { repository, phase } = &reply {
+                self.shop.metrics.set_phase(repository, Some(*phase));
+            }
+            // Who asked may be gone; what was asked for is done all the same.
+            asked.replies.send(reply).ok();
+        };
+        let exit = (self.shop.carry_out)(&self.shop.settings, &self.shop.lock, request, &reply);
+        if let Err(error) = self.count(before) {
+            tracing::warn!("the metrics are behind: {error}");
+        }
+        asked.replies.send(Reply::Exit(exit)).ok();
+        let status = format!("`headfast {verb}` of {} ended with exit code {exit}", request.author);
+        tracing::info!("{status}");
+        self.last.clone_from(&status);
+        Done { job, failed: false, again: None, status }
+    }
+
+    /// Returns the number of the newest deployment.
+    fn newest(&self) -> Result<i64, Error> {
+        let newest = Store::under(&self.shop.lock)?.deployments(None, 1)?;
+        Ok(newest.first().map_or(0, |it| it.id))
+    }
+
+    /// Brings the metrics up to date after a job that did not say what it did.
+    fn count(&self, before: i64) -> Result<(), Error> {
+        let store = Store::under(&self.shop.lock)?;
+        for repository in &self.shop.settings.repositories {
+            self.shop.metrics.set_phase(&repository.name, None);
+            self.refresh(&store, &repository.name)?;
+            let new = store.deployments(Some(&repository.name), 100)?;
+            for deployment in new.iter().filter(|it| it.id > before && it.finished_at.is_some()) {
+                self.shop.metrics.count_deployment(&repository.name, deployment.status);
+            }
+        }
+        Ok(())
+    }
+
+    fn refresh(&self, store: &Store, name: &str) -> Result<(), Error> {
+        let metrics = &self.shop.metrics;
+        metrics.set_outbox(store.outbox_len()?);
+        if let Some(at) = store.repository(name)?.last_fetch_ok {
+            metrics.set_fetched(name, at);
+        }
+        if let Some(live) = store.live(name)? {
+            metrics.set_deployed(name, &live.environment, &live.revision);
+        }
+        Ok(())
     }
 
     fn with_deployer<T>(
@@ -96,23 +201,19 @@ impl Worker {
         idx: usize,
         work: impl FnOnce(&ConfigurationDeployer<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let repository = &self.settings.repositories[idx];
-        let store = Store::open(&self.settings.state_dir, "agent")?;
-        let on_phase = |phase: Phase| self.metrics.set_phase(&repository.name, Some(phase));
-        let deployer = ConfigurationDeployer::new(&self.settings, repository, &store, &on_phase)?;
+        let (settings, metrics) = (&self.shop.settings, &self.shop.metrics);
+        let repository = &settings.repositories[idx];
+        let store = Store::under(&self.shop.lock)?;
+        let on_phase = |phase: Phase| metrics.set_phase(&repository.name, Some(phase));
+        let deployer = ConfigurationDeployer::new(settings, repository, &store, &on_phase)?;
         let result = work(&deployer);
-        self.metrics.set_outbox(store.outbox_len()?);
-        if let Some(at) = store.repository(&repository.name)?.last_fetch_ok {
-            self.metrics.set_fetched(&repository.name, at);
-        }
-        if let Some(live) = store.live(&repository.name)? {
-            self.metrics.set_deployed(&repository.name, &live.environment, &live.revision);
-        }
+        self.refresh(&store, &repository.name)?;
         result
     }
 
-    fn synced(&self, name: &str, result: &ConfigDeployment) -> String {
-        self.metrics.set_synced(name, Utc::now().timestamp());
+    fn synced(&self, idx: usize, result: &ConfigDeployment) -> String {
+        let (name, metrics) = (self.name(idx), &self.shop.metrics);
+        metrics.set_synced(name, Utc::now().timestamp());
         for note in &result.notes {
             tracing::info!(repository = name, "{note}");
         }
@@ -123,7 +224,7 @@ impl Worker {
             }
             None => format!("in sync at {}", result.revision.short()),
             Some(deployment) => {
-                self.metrics.count_deployment(name, deployment.status);
+                metrics.count_deployment(name, deployment.status);
                 let error = deployment.error.as_ref().map(|it| format!(": {} {}", it.code, it.message));
                 let what = format!("{} {}", deployment.status.as_str(), deployment.revision.short());
                 match deployment.status {
@@ -139,9 +240,8 @@ impl Worker {
 
     fn scan(&self, idx: usize) -> Result<String, Error> {
         let report = self.with_deployer(idx, |it| ConfigurationMonitor::new(it).pass())?;
-        let name = &self.settings.repositories[idx].name;
         let Some(report) = report else { return Ok("drift is not looked for".into()) };
-        self.metrics.set_drift(name, report.items.len() as u64);
+        self.shop.metrics.set_drift(self.name(idx), report.items.len() as u64);
         let at = report.deployment.revision.short().to_owned();
         Ok(match report.items.len() {
             0 => format!("in sync at {at}"),

@@ -2,8 +2,11 @@
 
 use super::exit::{Exit, Failure};
 use super::host::{Host, HostArgs};
+use super::order;
 use super::ui::{GOOD, Ui};
+use crate::agent::control::Order;
 use crate::render::escaped;
+use crate::state::Store;
 
 /// Accept a change of the host that is refused otherwise
 ///
@@ -20,9 +23,12 @@ pub struct Args {
 
 /// Accepts what is said.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
-    let host = Host::load(&args.host)?;
-    let store = host.open("accept")?;
-    host.each(ui, &store, |repository, deployer| {
+    order::give(&Host::load(&args.host)?, ui, Order::AcceptFileSystems {})
+}
+
+/// Takes the file systems that the targets are on now for the right ones, and says of which targets they are others.
+pub fn file_systems(host: &Host, ui: &Ui, store: &Store) -> Result<Exit, Failure> {
+    host.each(ui, store, |repository, deployer| {
         let moved = deployer.accept_file_systems()?;
         let name = escaped(&repository.name);
         if moved.is_empty() {

@@ -1,15 +1,19 @@
 //! `agent`: the daemon.
 
 use super::exit::{Exit, Failure};
+use super::order;
 use super::ui::Ui;
+use crate::agent;
 use crate::finding::Finding;
 use crate::observe::{self, Style};
 use crate::settings;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Run the daemon
 ///
-/// Polls, watches local repositories for pushes, deploys, looks for drift on its schedule, and serves metrics.
+/// Polls, watches local repositories for pushes, deploys, looks for drift on its schedule, and serves metrics. While it runs,
+/// `sync`, `rollback`, `retry`, `suspend`, `resume`, `accept`, `kept restore`, `fsck` and `drift --heal` are carried out by it.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The settings of this host
@@ -25,6 +29,9 @@ pub fn run(args: &Args, _ui: &Ui) -> Result<Exit, Failure> {
     let is_colored = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     observe::init(&settings.log, Style::new(in_service, is_colored))
         .map_err(|error| Failure::new(Finding::error(error.code(), error.to_string())))?;
-    crate::agent::run(settings).map_err(|error| Failure::new(Finding::error(error.code(), error.to_string())))?;
+    agent::run(settings, Arc::new(order::answer)).map_err(|error| match error {
+        agent::Error::State(error) => Failure::from(error),
+        error => Failure::new(Finding::error(error.code(), error.to_string())),
+    })?;
     Ok(Exit::Done)
 }

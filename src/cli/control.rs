@@ -1,13 +1,12 @@
 //! `rollback`, `retry`, `suspend` and `resume`: what a person tells a host to do.
 
 use super::exit::{Exit, Failure};
-use super::host::{self, Host, HostArgs};
-use super::sync;
-use super::ui::{GOOD, Ui, WARN};
-use super::words::moment;
+use super::host::{Host, HostArgs};
+use super::order;
+use super::ui::Ui;
+use crate::agent::control::Order;
 use crate::deploy::RollbackTo;
 use crate::document::decode::parse_duration;
-use crate::render::escaped;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Go back to what was live before
@@ -57,23 +56,14 @@ pub struct ResumeArgs {
 /// Goes back by hand.
 pub fn rollback(args: &RollbackArgs, ui: &Ui) -> Result<Exit, Failure> {
     let host = Host::load(&args.host)?;
-    let to = args.to.as_deref().map_or(Ok(RollbackTo::Previous), goal)?;
+    args.to.as_deref().map(goal).transpose()?;
     host.one()?;
-    let store = host.open("rollback")?;
-    host.each(ui, &store, |repository, deployer| {
-        let result = deployer.rollback(&to, &host::author())?;
-        sync::tell(ui, repository, &result)
-    })
+    order::give(&host, ui, Order::Rollback { to: args.to.clone() })
 }
 
 /// Tries again what failed.
 pub fn retry(args: &RetryArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let host = Host::load(&args.host)?;
-    let store = host.open("retry")?;
-    host.each(ui, &store, |repository, deployer| {
-        let result = deployer.retry()?;
-        sync::tell(ui, repository, &result)
-    })
+    order::give(&Host::load(&args.host)?, ui, Order::Retry {})
 }
 
 /// Suspends deployments.
@@ -83,30 +73,19 @@ pub fn suspend(args: &SuspendArgs, ui: &Ui) -> Result<Exit, Failure> {
     if args.reason.trim().is_empty() {
         return Err(Failure::usage("a suspension needs a reason"));
     }
-    let store = host.open("suspend")?;
-    host.each(ui, &store, |repository, deployer| {
-        deployer.suspend(&args.reason, until.clone(), &host::author())?;
-        let end = until.as_deref().map_or("`headfast resume`".to_owned(), moment);
-        ui.print(format_args!("{WARN}{}:{WARN:#} deployments are suspended until {end}.", escaped(&repository.name)))?;
-        Ok(Exit::Done)
-    })
+    order::give(&host, ui, Order::Suspend { reason: args.reason.clone(), until })
 }
 
 /// Lifts suspensions.
 pub fn resume(args: &ResumeArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let host = Host::load(&args.host)?;
-    let store = host.open("resume")?;
-    host.each(ui, &store, |repository, deployer| {
-        let was = if deployer.resume()? { "go on" } else { "were not suspended" };
-        ui.print(format_args!("{GOOD}{}:{GOOD:#} deployments {was}.", escaped(&repository.name)))?;
-        Ok(Exit::Done)
-    })
+    order::give(&Host::load(&args.host)?, ui, Order::Resume {})
 }
 
 /// The most digits of a number that means a deployment; what is longer is the beginning of a commit's id.
 const DEPLOYMENT_DIGITS_MAX: usize = 6;
 
-fn goal(text: &str) -> Result<RollbackTo, Failure> {
+/// Returns what `--to` means.
+pub fn goal(text: &str) -> Result<RollbackTo, Failure> {
     let is_hex = !text.is_empty() && text.bytes().all(|it| it.is_ascii_hexdigit());
     match text.parse::<u32>() {
         Ok(id) if text.len() <= DEPLOYMENT_DIGITS_MAX => Ok(RollbackTo::Deployment(id.into())),
@@ -119,7 +98,7 @@ fn goal(text: &str) -> Result<RollbackTo, Failure> {
 }
 
 /// Returns the moment that `--until` means, RFC 3339 in UTC.
-fn end(text: &str, now: DateTime<Utc>) -> Result<String, Failure> {
+pub fn end(text: &str, now: DateTime<Utc>) -> Result<String, Failure> {
     let moment = match (DateTime::parse_from_rfc3339(text), parse_duration(text)) {
         (Ok(moment), _) => Some(moment.to_utc()),
         (_, Some(duration)) => now.checked_add_signed(chrono::Duration::from_std(duration).unwrap_or_default()),

@@ -4,12 +4,13 @@ use super::exit::{Exit, Failure};
 use super::host::{Host, HostArgs};
 use super::plan::unified;
 use super::ui::{GOOD, Ui, WARN};
-use super::{history, sync, words};
-use crate::deploy::ConfigurationDeployer;
+use super::{history, order, sync, words};
+use crate::agent::control::Order;
 use crate::manifest::DriftMode;
 use crate::monitor::{ConfigurationMonitor, DriftItem, DriftReport};
 use crate::render::escaped;
 use crate::settings::Repository;
+use crate::state::Store;
 use crate::wire;
 
 /// Compare the files of this host with what was deployed
@@ -27,46 +28,62 @@ pub struct Args {
     json: bool,
 }
 
-/// Scans, prints, and heals when asked to.
+/// Scans, prints, and has the host healed when asked to.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let host = Host::load(&args.host)?;
-    let (store, may_write) = match args.heal {
-        true => (host.open("drift --heal")?, true),
-        false => {
-            let seeing = host.look(ui, "drift")?;
-            (seeing.store, seeing.may_write)
-        }
-    };
+    if args.heal {
+        return order::give(&host, ui, Order::Heal { json: args.json });
+    }
+    let seeing = host.look(ui, "drift")?;
     let mut document = wire::Drift::new(Vec::new());
-    let exit = host.each(ui, &store, |repository, deployer| {
-        if args.heal
-            && let Some(note) = deployer.recover()?
-        {
-            ui.note(&note);
+    let exit = host.each(ui, &seeing.store, |repository, deployer| {
+        if !seeing.may_write() && seeing.store.in_progress(&repository.name)?.is_some() {
+            ui.note(&format!("{}: a deployment is under way, and what it changes is not drift", repository.name));
         }
         let monitor = ConfigurationMonitor::new(deployer);
-        let Some(report) = monitor.scan()? else {
-            ui.note(&format!("{}: nothing is deployed here yet", repository.name));
-            return Ok(Exit::Done);
-        };
+        let Some(report) = scan(ui, repository, &monitor)? else { return Ok(Exit::Done) };
         match args.json {
             true => document.drift.extend(report.items.iter().map(entry)),
-            false => print(ui, repository, &report, !args.heal)?,
+            false => print(ui, repository, &report, true)?,
         }
-        match args.heal {
-            true => heal(&host, ui, repository, deployer, &report, args.json),
-            false => {
-                if may_write {
-                    monitor.tell(&report.deployment, &report.summary())?;
-                }
-                Ok(if report.items.is_empty() { Exit::Done } else { Exit::Differences })
-            }
+        if seeing.may_write() {
+            monitor.tell(&report.deployment, &report.summary())?;
         }
+        Ok(if report.items.is_empty() { Exit::Done } else { Exit::Differences })
     })?;
     if args.json {
         ui.json(&document)?;
     }
     Ok(exit)
+}
+
+/// Scans, prints and heals.
+pub fn heal_all(host: &Host, ui: &Ui, store: &Store, json: bool) -> Result<Exit, Failure> {
+    let mut document = wire::Drift::new(Vec::new());
+    let exit = host.each(ui, store, |repository, deployer| {
+        if let Some(note) = deployer.recover()? {
+            ui.note(&note);
+        }
+        let monitor = ConfigurationMonitor::new(deployer);
+        let Some(report) = scan(ui, repository, &monitor)? else { return Ok(Exit::Done) };
+        match json {
+            true => document.drift.extend(report.items.iter().map(entry)),
+            false => print(ui, repository, &report, false)?,
+        }
+        heal(host, ui, repository, &monitor, &report, json)
+    })?;
+    if json {
+        ui.json(&document)?;
+    }
+    Ok(exit)
+}
+
+fn scan(ui: &Ui, repository: &Repository, monitor: &ConfigurationMonitor<'_>) -> Result<Option<DriftReport>, Failure> {
+    let report = monitor.scan()?;
+    if report.is_none() {
+        ui.note(&format!("{}: nothing is deployed here yet", repository.name));
+    }
+    Ok(report)
 }
 
 fn print(ui: &Ui, repository: &Repository, report: &DriftReport, with_diffs: bool) -> Result<(), Failure> {
@@ -103,11 +120,10 @@ fn heal(
     host: &Host,
     ui: &Ui,
     repository: &Repository,
-    deployer: &ConfigurationDeployer<'_>,
+    monitor: &ConfigurationMonitor<'_>,
     report: &DriftReport,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let monitor = ConfigurationMonitor::new(deployer);
     let Some(result) = monitor.heal(report, DriftMode::Off)? else { return Ok(Exit::Done) };
     let exit = ui.outcome(&result);
     match json {

@@ -30,6 +30,14 @@ impl Exit {
         }
     }
 
+    /// Returns the exit that a code stands for.
+    pub fn from_code(code: u8) -> Exit {
+        let verdicts =
+            [Verdict::Usage, Verdict::Invalid, Verdict::Refused, Verdict::RolledBack, Verdict::Stuck, Verdict::Busy];
+        let exits = [Exit::Done, Exit::Differences].into_iter().chain(verdicts.map(Exit::Of));
+        exits.into_iter().find(|it| it.code() == code).unwrap_or(Exit::Of(Verdict::Failed))
+    }
+
     /// Returns the graver of two exits: what needs a person first, then what went wrong, then what was said no to.
     #[must_use]
     pub fn worst(self, other: Exit) -> Exit {
@@ -68,6 +76,11 @@ impl Failure {
         Failure::new(Finding::error(Code::USAGE, message))
     }
 
+    /// Returns whether another process holds the state.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Failure::Findings(findings) if findings.iter().any(|it| it.code == Code::LOCKED))
+    }
+
     /// Returns the failure for an operation on a file of this host.
     pub fn io(action: &str, path: &std::path::Path, error: &io::Error) -> Failure {
         Failure::new(Finding::error(Code::IO, format!("cannot {action} {}: {error}", path.display())))
@@ -90,9 +103,7 @@ impl From<state::Error> for Failure {
     fn from(error: state::Error) -> Self {
         let finding = Finding::error(error.code(), error.to_string());
         Failure::new(match error {
-            state::Error::Locked { .. } => {
-                finding.hint("wait until it is done, or stop the agent for as long as you need")
-            }
+            state::Error::Locked { .. } => finding.hint("wait until it is done, or stop it"),
             _ => finding,
         })
     }

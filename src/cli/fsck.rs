@@ -3,11 +3,12 @@
 use super::exit::{Exit, Failure};
 use super::host::{Host, HostArgs};
 use super::ui::{BAD, GOOD, Ui, WARN};
-use super::words;
+use super::{order, words};
+use crate::agent::control::Order;
 use crate::finding::Verdict;
 use crate::monitor::{self, Area, Needs, Problem};
 use crate::render::escaped;
-use crate::state::{self, Store};
+use crate::state;
 use crate::wire;
 
 /// Look whether the state of headfast is whole
@@ -30,13 +31,17 @@ pub struct Args {
 
 /// Looks, and repairs when asked to.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
-    let host = Host::load(&args.host)?;
-    let problems = look(&host, args.repair)?;
-    if args.json {
+    order::give(&Host::load(&args.host)?, ui, Order::Fsck { repair: args.repair, json: args.json })
+}
+
+/// Looks, repairs and prints.
+pub fn look(host: &Host, ui: &Ui, open: &order::Open<'_>, repair: bool, json: bool) -> Result<Exit, Failure> {
+    let problems = find(host, open, repair)?;
+    if json {
         ui.json(&wire::Fsck::new(problems.iter().map(document).collect()))?;
     } else {
         for problem in &problems {
-            ui.print(line(problem, args.repair))?;
+            ui.print(line(problem, repair))?;
         }
         if problems.is_empty() {
             ui.print(format_args!("{GOOD}all is whole{GOOD:#}"))?;
@@ -45,7 +50,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(exit(&problems))
 }
 
-fn look(host: &Host, repair: bool) -> Result<Vec<Problem>, Failure> {
+fn find(host: &Host, open: &order::Open<'_>, repair: bool) -> Result<Vec<Problem>, Failure> {
     let dir = &host.settings.state_dir;
     let mut problems = Vec::new();
     if dir.symlink_metadata().is_err() {
@@ -67,7 +72,7 @@ fn look(host: &Host, repair: bool) -> Result<Vec<Problem>, Failure> {
             return Ok(problems);
         }
     }
-    let store = match Store::open(dir, "fsck") {
+    let store = match open() {
         Ok(store) => store,
         Err(error @ (state::Error::Damaged { .. } | state::Error::Database { .. } | state::Error::Mode { .. })) => {
             problems.push(unusable(host, &error));

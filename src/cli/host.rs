@@ -32,7 +32,12 @@ impl Host {
     pub fn load(args: &HostArgs) -> Result<Host, Failure> {
         let settings = settings::load(&args.config)?;
         super::owner::become_owner_of(&settings.state_dir)?;
-        for name in &args.repository {
+        Host::of(settings, &args.repository)
+    }
+
+    /// Returns the host of some settings, or those of its repositories that are named.
+    pub fn of(settings: Settings, chosen: &[String]) -> Result<Host, Failure> {
+        for name in chosen {
             if settings.repository(name).is_none() {
                 let finding = Finding::error(Code::NOT_FOUND, format!("agent.yaml has no repository {name:?}"));
                 let known = || settings.repositories.iter().map(|it| it.name.as_str());
@@ -42,7 +47,12 @@ impl Host {
                 }));
             }
         }
-        Ok(Host { settings, chosen: args.repository.clone() })
+        Ok(Host { settings, chosen: chosen.to_vec() })
+    }
+
+    /// Returns the names of the repositories that were asked for; none when all were.
+    pub fn chosen(&self) -> &[String] {
+        &self.chosen
     }
 
     /// Iterates over the repositories that were asked for, in the order of agent.yaml.
@@ -62,11 +72,6 @@ impl Host {
                 Err(Failure::usage(message))
             }
         }
-    }
-
-    /// Opens the state for a verb that changes it.
-    pub fn open(&self, verb: &str) -> Result<Store, Failure> {
-        Ok(Store::open(&self.settings.state_dir, verb)?)
     }
 
     /// Opens the state for a verb that only reads it; `None` when there is none yet.
@@ -107,23 +112,20 @@ impl Host {
         Ok(())
     }
 
-    /// Opens the state for a verb that looks at the host: with the right to fetch, or, while another process is at work, as
-    /// that process left it last.
+    /// Opens the state for a verb that looks at the host: with the right to fetch, or, while another process holds it, as that
+    /// process left it last.
     pub fn look(&self, ui: &Ui, verb: &str) -> Result<Seeing, Failure> {
         let dir = &self.settings.state_dir;
         let locked = match Store::open(dir, verb) {
             Ok(store) => {
                 self.recover(ui, &store)?;
-                return Ok(Seeing { store, may_write: true });
+                return Ok(Seeing { store, held: None });
             }
             Err(error @ state::Error::Locked { .. }) => error,
             Err(error) => return Err(error.into()),
         };
         match Store::snapshot(dir)? {
-            Some(store) => {
-                ui.note(&format!("{locked}; this is what its last fetch brought"));
-                Ok(Seeing { store, may_write: false })
-            }
+            Some(store) => Ok(Seeing { store, held: Some(locked.to_string()) }),
             None => Err(locked.into()),
         }
     }
@@ -157,8 +159,15 @@ impl Host {
 pub struct Seeing {
     /// The state.
     pub store: Store,
-    /// Whether it is ours to change; a snapshot otherwise.
-    pub may_write: bool,
+    /// Who holds it, in a sentence, when it is a snapshot.
+    pub held: Option<String>,
+}
+
+impl Seeing {
+    /// Returns whether the state is ours to change.
+    pub fn may_write(&self) -> bool {
+        self.held.is_none()
+    }
 }
 
 /// Returns who gives an order, for the record: the user behind sudo, or the one who is logged in.

@@ -3,7 +3,8 @@
 use super::exit::{Exit, Failure};
 use super::host::{Host, HostArgs};
 use super::ui::{HEAD, Ui};
-use super::{sync, words};
+use super::{order, sync, words};
+use crate::agent::control::Order;
 use crate::deploy::{ConfigurationDeployer, kept_content};
 use crate::finding::{Code, Finding};
 use crate::manifest::DriftMode;
@@ -141,12 +142,15 @@ fn restore(args: &RestoreArgs, ui: &Ui) -> Result<Exit, Failure> {
         ui.say(format_args!("written to {}", escaped(&file.display().to_string())));
         return Ok(Exit::Done);
     }
-    let store = host.open("kept restore")?;
-    let paths = find(&host, &store, &args.id)?;
-    let entry = one_path(paths, &args.id, args.path.as_deref())?;
-    let repository = owner(&host, &entry)?;
+    order::give(&host, ui, Order::RestoreKept { id: args.id.clone(), path: args.path.clone() })
+}
+
+/// Puts a kept copy back at its path.
+pub fn put_back(host: &Host, ui: &Ui, store: &Store, id: &str, path: Option<&str>) -> Result<Exit, Failure> {
+    let entry = one_path(find(host, store, id)?, id, path)?;
+    let repository = owner(host, &entry)?;
     let on_phase = |phase| ui.phase(&repository.name, phase);
-    let result = ConfigurationDeployer::new(&host.settings, repository, &store, &on_phase)?.restore_kept(&entry.file);
+    let result = ConfigurationDeployer::new(&host.settings, repository, store, &on_phase)?.restore_kept(&entry.file);
     ui.quiet();
     let result = result?;
     let exit = ui.outcome(&result);

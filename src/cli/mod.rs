@@ -20,6 +20,7 @@ mod status;
 mod history;
 mod drift;
 mod control;
+mod order;
 mod transaction;
 mod fsck;
 mod kept;
@@ -54,6 +55,7 @@ enum Verb {
     /// Show what a sync would do, as unified diffs
     ///
     /// Fetches, renders, and compares with this host. No target is touched. Files that hold secrets are only said to differ.
+    /// While the agent runs, what its last fetch brought is compared.
     Diff(plan::Args),
     Sync(sync::Args),
     Agent(agent::Args),

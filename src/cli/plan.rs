@@ -14,7 +14,8 @@ use crate::wire;
 
 /// Show what a sync would do
 ///
-/// Fetches, renders, and compares with this host. No target is touched.
+/// Fetches, renders, and compares with this host. No target is touched. While the agent runs, what its last fetch brought is
+/// compared.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -78,8 +79,11 @@ fn previews(
 ) -> Result<Exit, Failure> {
     let host = Host::load(&args.host)?;
     let seeing = host.look(ui, verb)?;
+    if let Some(held) = &seeing.held {
+        ui.note(&format!("{held}; this is what its last fetch brought"));
+    }
     host.each(ui, &seeing.store, |repository, deployer| {
-        let preview = preview(deployer, seeing.may_write)?;
+        let preview = preview(deployer, seeing.may_write())?;
         ui.findings(&preview.findings);
         say_what_waits(ui, deployer, &preview)?;
         each(deployer, repository, &preview)?;
@@ -102,7 +106,7 @@ fn say_what_waits(ui: &Ui, deployer: &ConfigurationDeployer<'_>, preview: &Previ
     if let Some(held) = store.is_quarantined(name, &preview.rendered.rendering.digest)? {
         ui.note(&format!("{name}: a sync refuses this, because it failed here on {}: {}", held.since, held.reason));
     }
-    if let Some(order) = store.suspension(name)? {
+    if let Some(order) = store.suspension(name)?.filter(|it| !it.is_over(chrono::Utc::now().timestamp())) {
         ui.note(&format!("{name}: deployments are suspended by {}: {}", order.author, order.reason));
     }
     Ok(())

@@ -53,10 +53,12 @@ fn document(it: &Standing) -> wire::Repository {
             State::Quarantined => wire::State::Quarantined,
         },
         drift: wire::DriftCount { count: it.drift_count },
-        suspended: it
-            .suspended
-            .as_ref()
-            .map(|it| wire::Suspension { reason: it.reason.clone(), until: it.until.clone() }),
+        suspended: it.suspended.clone().map(|it| wire::Suspension {
+            reason: it.reason,
+            until: it.until,
+            author: it.author,
+            since: it.since,
+        }),
         last_deployment: it.last_deployment.as_ref().map(wire::Deployment::brief),
     }
 }

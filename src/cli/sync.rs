@@ -3,7 +3,8 @@
 use super::exit::{Exit, Failure};
 use super::host::{Host, HostArgs};
 use super::ui::{BAD, GOOD, Ui, WARN};
-use super::words;
+use super::{order, words};
+use crate::agent::control::Order;
 use crate::deploy::{ConfigDeployment, DeploymentStatus};
 use crate::record::{Deployment, Phase, Trigger};
 use crate::render::escaped;
@@ -21,12 +22,7 @@ pub struct Args {
 
 /// Makes one pass for each repository.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
-    let host = Host::load(&args.host)?;
-    let store = host.open("sync")?;
-    host.each(ui, &store, |repository, deployer| {
-        let result = deployer.sync(Trigger::Manual)?;
-        tell(ui, repository, &result)
-    })
+    order::give(&Host::load(&args.host)?, ui, Order::Sync {})
 }
 
 /// Says what a pass came to, and returns what it means.

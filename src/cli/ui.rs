@@ -3,6 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::human;
 use super::words::escaped_lines;
+use crate::agent::control::Reply;
 use crate::deploy::ConfigDeployment;
 use crate::finding::Findings;
 use crate::record::Phase;
@@ -28,32 +29,72 @@ pub const HEAD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
 
 /// Where a verb's words go.
-#[derive(Debug)]
-pub struct Ui {
-    joined: bool,
+pub struct Ui<'a> {
+    way: Way<'a>,
     progress: RefCell<Option<ProgressBar>>,
 }
 
-impl Ui {
+/// The ways that words can take.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// Data to stdout, the rest to stderr.
+    Apart,
+    /// Everything to stdout.
+    Joined,
+    /// Over the control socket, to whoever asked.
+    Relayed(&'a dyn Fn(Reply)),
+}
+
+impl Ui<'_> {
     /// Returns the usual one: data on stdout, the rest on stderr.
-    pub fn new() -> Ui {
-        Ui { joined: false, progress: RefCell::default() }
+    pub fn new() -> Ui<'static> {
+        Ui { way: Way::Apart, progress: RefCell::default() }
     }
 
     /// Returns one that writes everything to stdout in order: for a story that several verbs tell together.
-    pub fn joined() -> Ui {
-        Ui { joined: true, progress: RefCell::default() }
+    pub fn joined() -> Ui<'static> {
+        Ui { way: Way::Joined, progress: RefCell::default() }
+    }
+
+    /// Returns one that hands everything to whoever asked over the control socket; colours are left for that side to leave out.
+    pub fn relayed(reply: &dyn Fn(Reply)) -> Ui<'_> {
+        Ui { way: Way::Relayed(reply), progress: RefCell::default() }
+    }
+
+    /// Repeats what someone else says who does the work.
+    pub fn repeat(&self, reply: Reply) {
+        self.quiet();
+        let _nobody_listens = match reply {
+            Reply::Phase { repository, phase } => {
+                self.phase(&repository, phase);
+                Ok(())
+            }
+            Reply::Print(text) => write!(anstream::stdout(), "{}", coloured_only(&text)),
+            Reply::Say(text) if matches!(self.way, Way::Joined) => {
+                write!(anstream::stdout(), "{}", coloured_only(&text))
+            }
+            Reply::Say(text) => write!(anstream::stderr(), "{}", coloured_only(&text)),
+            Reply::Exit(_) | Reply::Refused => Ok(()),
+        };
     }
 
     /// Prints a line of data. Colours are left out where nobody sees them; text of others must be escaped already.
     pub fn print(&self, text: impl Display) -> Result<(), Failure> {
         self.quiet();
+        if let Way::Relayed(reply) = self.way {
+            reply(Reply::Print(format!("{text}\n")));
+            return Ok(());
+        }
         writeln!(anstream::stdout(), "{text}").map_err(Failure::Output)
     }
 
     /// Writes bytes of data as they are.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         self.quiet();
+        if let Way::Relayed(reply) = self.way {
+            reply(Reply::Print(String::from_utf8_lossy(bytes).into_owned()));
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Output)
     }
@@ -67,9 +108,13 @@ impl Ui {
     /// Says something beside the data. That nobody listens is no failure.
     pub fn say(&self, text: impl Display) {
         self.quiet();
-        let _nobody_listens = match self.joined {
-            true => writeln!(anstream::stdout(), "{text}"),
-            false => writeln!(anstream::stderr(), "{text}"),
+        let _nobody_listens = match self.way {
+            Way::Joined => writeln!(anstream::stdout(), "{text}"),
+            Way::Apart => writeln!(anstream::stderr(), "{text}"),
+            Way::Relayed(reply) => {
+                reply(Reply::Say(format!("{text}\n")));
+                Ok(())
+            }
         };
     }
 
@@ -115,6 +160,10 @@ impl Ui {
 
     /// Shows the phase that a deployment is in, on a line that goes away; on anything but a terminal nothing is shown.
     pub fn phase(&self, repository: &str, phase: Phase) {
+        if let Way::Relayed(reply) = self.way {
+            reply(Reply::Phase { repository: repository.to_owned(), phase });
+            return;
+        }
         let mut progress = self.progress.borrow_mut();
         let bar = progress.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -135,6 +184,23 @@ impl Ui {
     }
 }
 
+/// Leaves out of text that came over the control socket all that acts on a terminal but colours: the daemon may be another,
+/// less trusted user.
+fn coloured_only(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let parameters = rest.strip_prefix("\u{1b}[").map(|it| it.find(|c: char| !c.is_ascii_digit() && c != ';'));
+        let colour = parameters.flatten().and_then(|n| rest.get(..n + 3)).filter(|it| it.ends_with('m'));
+        let n = colour.map_or(c.len_utf8(), str::len);
+        if colour.is_some() || matches!(c, '\n' | '\t') || !c.is_control() {
+            out.push_str(&rest[..n]);
+        }
+        rest = &rest[n..];
+    }
+    out
+}
+
 /// Escapes what JSON lets stand in strings and a terminal would act on.
 fn harmless_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -151,6 +217,12 @@ fn harmless_json(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_colours_come_over_the_control_socket() {
+        let text = format!("{BAD}error{BAD:#}\u{1b}[2J\u{9b}2J\u{1b}]0;x\u{7}\r ü\n\u{1b}[\u{1b}[1m\u{1b}[31é");
+        assert_eq!(coloured_only(&text), format!("{BAD}error{BAD:#}[2J2J]0;x ü\n[\u{1b}[1m[31é"));
+    }
 
     #[test]
     fn json_cannot_act_on_a_terminal_and_means_the_same() {

@@ -311,8 +311,13 @@ impl ConfigurationDeployer<'_> {
         }
         // Recovery must know the reason if we die in the middle.
         self.store.save(&deployment)?;
-        let restored = switched.restore().map_err(|it| stuck(it.into()))?;
-        self.settle_restored(restored, deployment, aftermath, blames, error.findings)
+        match switched.restore() {
+            Ok(restored) => self.settle_restored(restored, deployment, aftermath, blames, error.findings),
+            Err(error) => {
+                self.not_lost(&deployment)?;
+                Err(self.get_stuck(deployment, error.into())?)
+            }
+        }
     }
 
     /// Records a restore, quarantines the rendering when the commit is to blame, and proves the previous revision.
@@ -343,8 +348,9 @@ impl ConfigurationDeployer<'_> {
         }
         self.save(&deployment)?;
         self.finish(restored)?;
-        if !blames {
-            self.note_tried(&deployment)?;
+        self.store.forget(self.name(), "stuck")?;
+        if let (false, Some(failure)) = (blames, &deployment.error) {
+            self.note_verdict(&deployment, deployment.status, failure)?;
         }
         Ok(ended(deployment, findings))
     }
@@ -437,14 +443,6 @@ pub(super) fn is_to_blame(code: &str) -> bool {
 fn ended(deployment: Deployment, findings: Findings) -> ConfigDeployment {
     let revision = deployment.revision.clone();
     ConfigDeployment { revision, deployment: Some(deployment), findings, notes: Vec::new() }
-}
-
-/// The previous files could not be put back: a person is needed.
-fn stuck(error: Error) -> Error {
-    let reason = super::error::summary(&error.findings);
-    let finding = Finding::error(Code::ROLLBACK_FAILED, format!("the previous files could not be put back: {reason}"))
-        .hint("the next `headfast sync` tries again; `headfast status` says which files are which");
-    Error::new(Phase::Switch, finding)
 }
 
 fn entry(kind: &str, what: &str, how: &str, output: &str) -> String {

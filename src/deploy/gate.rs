@@ -5,6 +5,7 @@ use crate::host::accounts;
 use crate::host::service::{Powers, Wish};
 use crate::manifest::{ProbeKind, ReloadAction, covers};
 use crate::place::Place;
+use crate::plan::Ledger;
 use crate::render::{RenderedTarget, Rendering};
 use crate::settings::{Allow, Repository, Settings};
 use std::borrow::Cow;
@@ -17,6 +18,26 @@ pub fn allowed(rendering: &Rendering, settings: &Settings, repository: &Reposito
         gate.path(target, findings);
         gate.actions(target, findings);
         gate.accounts(target, findings);
+    }
+}
+
+/// Checks the directories that are only pruned, because this host has them no longer as targets: what may not be written may
+/// not be removed either, nor even be looked at.
+pub fn abandoned(
+    files: &Ledger,
+    rendering: &Rendering,
+    settings: &Settings,
+    repository: &Repository,
+    findings: &mut Findings,
+) {
+    let is_selected = |root: &str| rendering.targets.iter().any(|it| it.path == root);
+    let roots: BTreeSet<&str> = files.keys().map(|it| it.root.as_str()).filter(|root| !is_selected(root)).collect();
+    for root in roots {
+        if let Err(finding) = settings.judge_target(repository, root) {
+            let message =
+                format!("files in {root}, which is no target here any more, would be removed: {}", finding.message);
+            findings.push(Finding { message, ..finding }.at(&Place::whole("headfast.yaml")));
+        }
     }
 }
 

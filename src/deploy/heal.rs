@@ -88,9 +88,11 @@ impl ConfigurationDeployer<'_> {
         }
         let seen = self.look_at(&rendered, &tree, paths)?;
         let ledger = files_of(&seen.ledger);
-        let plan = plan::heal(&rendered.rendering, &seen.situation(&ledger, false, true), paths, &mut findings);
-        let request = request(&plan, &rendered.rendering, &seen.ledger, &seen.accounts);
-        self.fit(&request, &mut findings).map_err(|it| it.in_phase(Phase::Plan))?;
+        let plan = plan::heal(&rendered.rendering, &seen.situation(&ledger, false, false), paths, &mut findings);
+        if !findings.has_errors() {
+            let request = request(&plan, &rendered.rendering, &seen.ledger, &seen.accounts);
+            self.fit(&request, &mut findings).map_err(|it| it.in_phase(Phase::Plan))?;
+        }
         if findings.has_errors() {
             return Err(Error { phase: Phase::Plan, findings });
         }

@@ -18,6 +18,7 @@ mod recover;
 mod restore;
 mod revert;
 mod salvage;
+mod stuck;
 mod undo;
 #[cfg(test)]
 mod tests;
@@ -42,8 +43,7 @@ use crate::manifest::Facts;
 use crate::record::{Changes, Deployment, Failure, Phase, Trigger};
 use crate::revision::{Commit, ObjectId};
 use crate::secrets::SecretManager;
-use crate::settings::Wanted;
-use crate::settings::{DEFAULT_PATH, Repository, Settings};
+use crate::settings::{DEFAULT_PATH, Repository, Settings, VerifyMode, Wanted};
 use crate::state::{Retention, Store};
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use prepare::Prepared;
@@ -225,7 +225,7 @@ impl<'a> ConfigurationDeployer<'a> {
         {
             return Ok(in_sync(tip));
         }
-        if let Some(failure) = self.tried(tip, trigger)? {
+        if let Some(failure) = self.judged(tip, trigger)? {
             let findings = [failure].into_iter().collect();
             return Ok(ConfigDeployment { revision: tip.clone(), deployment: None, findings, notes: Vec::new() });
         }
@@ -247,6 +247,7 @@ impl<'a> ConfigurationDeployer<'a> {
             // Its failing was recorded and reported when it happened; saying it again would hide why.
             Err(error) if error.is_quarantined() => {
                 self.hold(tip)?;
+                self.note_verdict(&deployment, DeploymentStatus::Refused, &error.failure())?;
                 let (revision, findings) = (deployment.revision, error.findings);
                 Ok(ConfigDeployment { revision, deployment: None, findings, notes: Vec::new() })
             }
@@ -301,11 +302,9 @@ impl<'a> ConfigurationDeployer<'a> {
         match (deployment.id, self.repeats(&deployment)?) {
             (0, Some(id)) => deployment.id = id,
             (0, None) => self.begin(&mut deployment)?,
-            _ => {
-                self.save(&deployment)?;
-                self.note_tried(&deployment)?;
-            }
+            _ => self.save(&deployment)?,
         }
+        self.note_verdict(&deployment, deployment.status, &error.failure())?;
         Ok(ConfigDeployment {
             revision: deployment.revision.clone(),
             deployment: Some(deployment),
@@ -314,32 +313,47 @@ impl<'a> ConfigurationDeployer<'a> {
         })
     }
 
-    /// Remembers that a commit was staged and came to nothing, so that it is not staged again and again.
-    fn note_tried(&self, deployment: &Deployment) -> Result<(), Error> {
+    /// Remembers what came of a commit, so that a poll which finds nothing new does not render it again.
+    fn note_verdict(&self, deployment: &Deployment, status: DeploymentStatus, failure: &Failure) -> Result<(), Error> {
         if prepare::may_blame(deployment.trigger) {
-            let tried = format!("{} {} {}", deployment.id, deployment.revision, self.facts_digest());
-            self.store.remember(self.name(), "tried", &tried)?;
+            let case = self.case(&deployment.revision)?;
+            let verdict = serde_json::to_string(&Judged { case, status, failure: failure.clone() }).unwrap_or_default();
+            self.store.remember(self.name(), "verdict", &verdict)?;
         }
         Ok(())
     }
 
     /// Returns why nothing is tried now: a commit that was refused is judged again when it is another, or when a person
     /// says so; one that something got in the way of also at the next poll, which backs off.
-    fn tried(&self, tip: &ObjectId, trigger: Trigger) -> Result<Option<Finding>, Error> {
-        let Some(tried) = self.store.recall(self.name(), "tried")? else { return Ok(None) };
-        let Some((id, rest)) = tried.split_once(' ') else { return Ok(None) };
-        if rest != format!("{tip} {}", self.facts_digest()) {
+    fn judged(&self, tip: &ObjectId, trigger: Trigger) -> Result<Option<Finding>, Error> {
+        let text = self.store.recall(self.name(), "verdict")?;
+        let Some(Judged { case, status, failure }) = text.and_then(|it| serde_json::from_str(&it).ok()) else {
             return Ok(None);
-        }
-        let found = id.parse().ok().map(|it| self.store.deployment(it)).transpose()?.flatten();
-        let Some(Deployment { status, error: Some(error), .. }) = found else { return Ok(None) };
+        };
         let again = match trigger {
             Trigger::Poll => status != DeploymentStatus::Refused,
             Trigger::Push | Trigger::Webhook => false,
             _ => true,
         };
-        let code = Code::ALL.iter().find(|it| it.name == error.code).copied().unwrap_or(Code::IO);
-        Ok((!again).then(|| Finding::error(code, error.message)))
+        if again || case != self.case(tip)? {
+            return Ok(None);
+        }
+        let code = Code::ALL.iter().find(|it| it.name == failure.code).copied().unwrap_or(Code::IO);
+        Ok(Some(Finding::error(code, failure.message)))
+    }
+
+    /// Returns a digest of all that a verdict about a commit turns on, but what lies in its targets: reading it costs nothing.
+    fn case(&self, commit: &ObjectId) -> Result<String, Error> {
+        let verify = &self.repository.verify;
+        let signers = match verify.mode {
+            VerifyMode::Off => String::new(),
+            // What cannot be read is a verdict as well.
+            _ => verify.read().map_or_else(|it| it.to_string(), |it| it.1),
+        };
+        let (accepted, recipients) = (self.store.accepted(self.name())?, self.secrets.recipients());
+        let host = (self.repository.rewind, self.repository.existing, verify.mode);
+        let text = format!("{commit} {} {accepted:?} {host:?} {recipients:?} {signers}", self.facts_digest());
+        Ok(self.key.of(text.as_bytes()).0)
     }
 
     /// Returns the number of the newest record, when it says the same already.
@@ -434,6 +448,14 @@ impl<'a> ConfigurationDeployer<'a> {
     fn commit(&self, id: &ObjectId) -> Result<Commit, Error> {
         Ok(self.mirror.borrow().commit(id)?)
     }
+}
+
+/// What came of a commit, in which case.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Judged {
+    case: String,
+    status: DeploymentStatus,
+    failure: Failure,
 }
 
 /// The program that is started as the transaction process; unset, everything happens in this one.

@@ -1,13 +1,15 @@
 //! Looking at the host on behalf of the plan: accounts, live files, and whether they are what is wanted.
 
 use super::prepare::files_of;
-use super::{ConfigurationDeployer, Error};
+use super::{ConfigurationDeployer, Error, gate};
+use crate::finding::Findings;
 use crate::git::GitTree;
 use crate::host::accounts;
 use crate::host::service::Ask;
 use crate::manifest::{Prune, Publish};
 use crate::pipeline::Rendered;
 use crate::plan::{self, Accounts, Ledger, LiveEntry, LiveKind, LivePath, Observation, Situation};
+use crate::record::Phase;
 use crate::render::{Content, OutputFile, RenderedTarget, Rendering};
 use crate::revision::{ReadError, Tree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +47,11 @@ impl ConfigurationDeployer<'_> {
         let ledger = self.store.ledger(self.name())?;
         let accounts = self.accounts_of(rendering)?;
         let files = files_of(&ledger);
+        let mut findings = Findings::new();
+        gate::abandoned(&files, rendering, self.settings, self.repository, &mut findings);
+        if findings.has_errors() {
+            return Err(Error { phase: Phase::Plan, findings });
+        }
         for target in &rendering.targets {
             // Only a target that becomes one of generations is asked what is in it.
             let matters = |it: &&LivePath| target.publish == Publish::Generations && it.root == target.path;
@@ -67,7 +74,15 @@ impl ConfigurationDeployer<'_> {
         let files = files_of(&ledger);
         let wanted = paths.iter().cloned().collect();
         let observations = self.observe_all(rendered, tree, wanted, &files)?;
-        Ok(Seen { ledger, accounts, observations, present: BTreeMap::new() })
+        // Only where more than a few files would go does the guard ask how many there are.
+        let mut present = BTreeMap::new();
+        for target in &rendered.rendering.targets {
+            let leaving = paths.iter().filter(|it| it.root == target.path && !target.files.contains_key(&it.path));
+            if leaving.count() as u64 > plan::REMOVALS_ALWAYS {
+                present.insert(target.path.clone(), self.client.walk(&target.path, &[])?.entries.len() as u64);
+            }
+        }
+        Ok(Seen { ledger, accounts, observations, present })
     }
 
     /// Looks up the numbers of every owner and group that a rendering names. What names none belongs to the account that

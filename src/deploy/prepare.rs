@@ -82,6 +82,13 @@ impl ConfigurationDeployer<'_> {
         if let Some(reason) = self.suspended()? {
             return Ok(Prepared::Waits(reason));
         }
+        // It has come as far as the window before: only the window can say something new.
+        let waits = Some(self.case(&tip)?);
+        if self.store.recall(self.name(), "waits")? == waits
+            && let Some(reason) = self.window_closed()?
+        {
+            return Ok(Prepared::Waits(reason));
+        }
         self.enter(deployment, Phase::Verify)?;
         self.trusted(&tip, live).map_err(|it| it.in_phase(Phase::Verify))?;
 
@@ -99,6 +106,7 @@ impl ConfigurationDeployer<'_> {
             return Err(Error::new(Phase::Render, quarantined(&held)));
         }
         if let Some(reason) = self.window_closed()? {
+            self.store.remember(self.name(), "waits", &self.case(&tip)?)?;
             return Ok(Prepared::Waits(reason));
         }
         self.enter(deployment, Phase::Plan)?;
@@ -246,8 +254,7 @@ impl ConfigurationDeployer<'_> {
     /// Returns why the repository is suspended, unless it is not.
     pub(super) fn suspended(&self) -> Result<Option<String>, Error> {
         let Some(order) = self.store.suspension(self.name())? else { return Ok(None) };
-        let ended = order.until.as_deref().and_then(|it| chrono::DateTime::parse_from_rfc3339(it).ok());
-        if ended.is_some_and(|it| it <= Utc::now()) {
+        if order.is_over(Utc::now().timestamp()) {
             self.store.resume(self.name())?;
             return Ok(None);
         }

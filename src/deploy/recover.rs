@@ -20,7 +20,10 @@ impl ConfigurationDeployer<'_> {
                 if let Some(id) = transaction::left(&state_dir, self.name())? {
                     self.deployment_of(id)?;
                 }
-                self.client.recover()?
+                match self.client.recover() {
+                    Ok(recovered) => recovered,
+                    Err(error) => return Err(self.still_stuck(error.into())?),
+                }
             }
         };
         let note = match recovered {
@@ -35,8 +38,13 @@ impl ConfigurationDeployer<'_> {
             }
             Recovered::Unproven(switched) => {
                 let deployment = self.deployment_of(switched.deployment)?;
+                let is_stuck = self.stuck()?.is_some_and(|it| it.deployment == deployment.id);
                 match deployment.status {
                     DeploymentStatus::InProgress => Some(self.go_on(switched, deployment)?),
+                    _ if is_stuck => match switched.restore() {
+                        Ok(restored) => Some(self.back_after_all(restored, deployment)?),
+                        Err(error) => return Err(self.still_stuck(error.into())?),
+                    },
                     // It had its outcome already; only the leftovers were not removed.
                     _ => {
                         self.finish(switched)?;
@@ -45,21 +53,29 @@ impl ConfigurationDeployer<'_> {
                 }
             }
             Recovered::Restored(switched) => {
-                let mut deployment = self.deployment_of(switched.deployment)?;
-                deployment.error.get_or_insert_with(|| Failure {
-                    code: Code::TARGET_CHANGED.name.into(),
-                    message: "a file was changed between a crash and the restart; the change is kept".into(),
-                });
-                let aftermath = aftermath_of(&switched)?;
-                let to_blame = deployment.error.as_ref().is_some_and(|it| is_to_blame(&it.code));
-                let blames = aftermath.may_blame && to_blame;
-                self.settle_restored(switched, deployment, &aftermath, blames, Findings::new())?;
-                self.survived()?;
-                Some("a rollback was cut short; the previous files are back".into())
+                let deployment = self.deployment_of(switched.deployment)?;
+                Some(self.back_after_all(switched, deployment)?)
             }
         };
         self.close_interrupted()?;
         Ok(note)
+    }
+
+    /// Goes on from a rollback that was cut short, or that failed before.
+    fn back_after_all(&self, restored: Switched<'_>, mut deployment: Deployment) -> Result<String, Error> {
+        if let Some(stuck) = self.stuck()?.filter(|it| it.deployment == deployment.id) {
+            deployment.error = stuck.cause;
+        }
+        deployment.error.get_or_insert_with(|| Failure {
+            code: Code::TARGET_CHANGED.name.into(),
+            message: "a file was changed between a crash and the restart; the change is kept".into(),
+        });
+        let aftermath = aftermath_of(&restored)?;
+        let to_blame = deployment.error.as_ref().is_some_and(|it| is_to_blame(&it.code));
+        let blames = aftermath.may_blame && to_blame;
+        self.settle_restored(restored, deployment, &aftermath, blames, Findings::new())?;
+        self.survived()?;
+        Ok("a rollback was cut short; the previous files are back".into())
     }
 
     fn go_on(&self, switched: Switched<'_>, mut deployment: Deployment) -> Result<String, Error> {

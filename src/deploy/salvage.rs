@@ -33,6 +33,7 @@ impl ConfigurationDeployer<'_> {
             false => self.store.save(&deployment)?,
         }
         self.client.give_up(&roots)?;
+        self.store.forget(self.name(), "stuck")?;
         self.close_interrupted()?;
         Ok(Some(GivenUp { deployment: deployment.id, kept: deployment.kept.split_off(before) }))
     }

@@ -47,6 +47,7 @@ impl ConfigurationDeployer<'_> {
     pub fn retry(&self) -> Result<ConfigDeployment, Error> {
         self.store.release(self.name())?;
         self.store.forget(self.name(), "held")?;
+        self.store.forget(self.name(), "verdict")?;
         self.store.forget(self.name(), "revert")?;
         self.sync(Trigger::Retry)
     }
@@ -134,9 +135,11 @@ impl ConfigurationDeployer<'_> {
             let reason = format!("rolled back from {} to {}", live.revision.short(), good.revision.short());
             self.suspend(&reason, None, author)?;
         }
+        let order = self.store.suspension(self.name())?;
         let what = match self.revert(&live.revision, &good.revision) {
             Ok(Reverted::Pushed) => {
-                if !was_suspended {
+                // Someone may have said something else meanwhile.
+                if !was_suspended && self.store.suspension(self.name())? == order {
                     self.resume()?;
                 }
                 return Ok(format!("{} is reverted on the branch", live.revision.short()));

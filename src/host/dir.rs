@@ -291,6 +291,13 @@ impl Dir {
         }
     }
 
+    /// Returns who has the lock, as far as the kernel lets us see, in words.
+    pub fn lock_holder(&self) -> String {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let pid = rustix::fs::fstat(&self.fd).ok().and_then(|it| holder_of(&locks, it.st_dev, it.st_ino));
+        pid.map_or("another agent".to_owned(), |pid| format!("another agent (process {pid})"))
+    }
+
     /// Sets the owner and mode of this directory, owner first because changing it clears bits of the mode.
     pub fn set_access(&self, mode: u32, uid: u32, gid: u32) -> Result<(), Error> {
         set_access(self.fd.as_fd(), &self.path, mode, uid, gid)
@@ -342,6 +349,13 @@ pub(super) fn copy_times(from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     };
     rustix::fs::futimens(to, &times).map_err(Error::io("set the times of", path))
+}
+
+/// Finds the process that has a file's lock in the text of `/proc/locks` (proc_locks(5)).
+fn holder_of(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let file = format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
+    let mut words = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    words.find(|it| it.get(1) == Some(&"FLOCK") && it.get(5) == Some(&file.as_str()))?.get(4)?.parse().ok()
 }
 
 /// Sets owner, group and mode of an open file, skipping what is right already.
@@ -472,6 +486,15 @@ pub(super) fn split(path: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn o08_the_holder_of_a_lock_is_found_by_device_and_inode() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 fe:01:77 0 EOF\n2: FLOCK  ADVISORY  WRITE 22 fe:01:77 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 33 fe:01:77 0 EOF\n3: FLOCK  ADVISORY  READ -1 00:2c:5 0 EOF\n\n4: FLOCK";
+        let device = rustix::fs::makedev(0xfe, 1);
+        assert_eq!(holder_of(locks, device, 77), Some(22));
+        assert_eq!((holder_of(locks, device, 7), holder_of(locks, rustix::fs::makedev(0, 0x2c), 5)), (None, None));
+    }
 
     fn sandbox() -> (tempfile::TempDir, Dir) {
         let dir = tempfile::tempdir().unwrap();

@@ -139,10 +139,12 @@ pub enum Error {
         what: String,
     },
     /// Another agent works on the target.
-    #[error("another agent is at work in {path}")]
+    #[error("{holder} is at work in {path}")]
     Owned {
         /// The target's directory.
         path: String,
+        /// Who has its lock.
+        holder: String,
     },
     /// What the transaction process said.
     #[error("{message}")]

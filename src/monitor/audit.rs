@@ -99,7 +99,7 @@ fn standing(repository: &Repository, store: Option<&Store>, now: i64) -> Result<
     let known = store.repository(&repository.name)?;
     let live = store.live(&repository.name)?;
     standing.last_deployment = store.deployments(Some(&repository.name), 1)?.into_iter().next();
-    standing.suspended = store.suspension(&repository.name)?;
+    standing.suspended = store.suspension(&repository.name)?.filter(|it| !it.is_over(now));
     standing.drift_count = known.drift_state.as_deref().map(drift_count).unwrap_or_default();
     standing.head = known.remote_tip.clone();
     standing.revision = live.map(|it| it.revision);

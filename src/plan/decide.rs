@@ -15,6 +15,11 @@ pub const REMOVALS_ALWAYS: u64 = 20;
 /// A larger target may lose this share of its files, in percent.
 const REMOVALS_PERCENT: u64 = 30;
 
+/// Returns how many of the files in a directory may go at once.
+pub(super) fn removals_max(present: u64) -> u64 {
+    REMOVALS_ALWAYS.max(present.saturating_mul(REMOVALS_PERCENT) / 100)
+}
+
 /// Returns the paths that must be looked at before a plan can be made: those where the ledger and the rendering differ.
 pub fn questions(rendering: &Rendering, ledger: &Ledger, accounts: &Accounts) -> BTreeSet<LivePath> {
     let mut asked = BTreeSet::new();
@@ -295,7 +300,7 @@ impl Removal<'_> {
         }
         let recorded = || situation.ledger.keys().filter(|it| it.root == self.root).count() as u64;
         let present = situation.present.get(self.root).copied().unwrap_or_else(recorded).max(removed);
-        let limit = REMOVALS_ALWAYS.max(present.saturating_mul(REMOVALS_PERCENT) / 100);
+        let limit = removals_max(present);
         let is_emptied = removed == present && created == 0;
         if removed <= limit && !is_emptied {
             return;

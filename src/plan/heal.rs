@@ -1,9 +1,9 @@
 //! Putting back what was deployed.
 
-use super::decide::{before, wanted};
+use super::decide::{before, removals_max, wanted};
 use super::{Action, Before, LiveKind, LivePath, Operation, Plan, Situation};
 use crate::finding::{Code, Finding, Findings};
-use crate::render::Rendering;
+use crate::render::{RenderedTarget, Rendering};
 
 /// Returns the operations that put the deployed rendering back at `paths`, and touch nothing else.
 ///
@@ -46,6 +46,20 @@ pub fn heal(rendering: &Rendering, situation: &Situation, paths: &[LivePath], fi
                 None => {}
             }
         }
+        guard(target, situation, &plan, findings);
     }
     plan
+}
+
+/// Refuses to take more away at once than a deployment may: with `prune: all` a folder that someone put there by mistake is
+/// drift as well.
+fn guard(target: &RenderedTarget, situation: &Situation, plan: &Plan, findings: &mut Findings) {
+    let is_removed = |it: &&Operation| it.action == Action::Remove && it.at.root == target.path;
+    let removed = plan.operations.iter().filter(is_removed).count() as u64;
+    let present = situation.present.get(&target.path).copied().unwrap_or_default().max(removed);
+    if removed > removals_max(present) {
+        let message = format!("healing would remove {removed} of the {present} files in {}", target.path);
+        let hint = "look at `headfast drift`, and remove by hand what does not belong there";
+        findings.push(Finding::error(Code::MASS_DELETE, message).at(&target.place).hint(hint));
+    }
 }

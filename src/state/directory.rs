@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// Makes the state directory when there is none, and refuses one that others can read or that belongs to someone else.
 pub(super) fn create_or_check(dir: &Path) -> Result<(), Error> {
@@ -39,15 +40,22 @@ pub(super) fn check(dir: &Path, user: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// An exclusive right, such as to write the state: an flock that the kernel takes back when the process ends, however it ends.
+/// The exclusive right to write the state: an flock that the kernel takes back when the process ends, however it ends.
 pub struct Lock {
     file: File,
+    dir: PathBuf,
+    /// Held while the database is opened, which may have to be made first: the threads of a process share its lock.
+    pub(super) opening: Mutex<()>,
 }
 
 impl Lock {
-    /// Takes the lock without waiting, and writes who has it into the file, for the second one's message only.
-    pub(super) fn take(dir: &Path, name: &str, verb: &str) -> Result<Lock, Error> {
-        let path = dir.join(name);
+    /// Takes the right to write a state directory, which is made when there is none; `verb` is what a second process is told
+    /// about this one.
+    ///
+    /// Fails at once with `E_LOCKED` when another process has it.
+    pub fn take(dir: &Path, verb: &str) -> Result<Lock, Error> {
+        create_or_check(dir)?;
+        let path = dir.join("lock");
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
             let handle = rustix::fs::open(&path, flags, Mode::from(0o600)).map_err(|it| unusable(&path, it.into()))?;
@@ -64,9 +72,14 @@ impl Lock {
                 let verb: String = verb.chars().filter(|it| !it.is_control()).take(64).collect();
                 file.set_len(0).map_err(Error::io("write", &path))?;
                 writeln!(file, "{} {verb}", std::process::id()).map_err(Error::io("write", &path))?;
-                return Ok(Lock { file });
+                return Ok(Lock { file, dir: dir.to_owned(), opening: Mutex::new(()) });
             }
         }
+    }
+
+    /// Returns the state directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 

@@ -1,6 +1,7 @@
 //! The database, locks, kept files: all that must survive a restart.
 //!
-//! One process at a time writes ([`Store::open`] takes the lock); any number read a [`Store::snapshot`] without waiting.
+//! One process at a time writes (it holds the [`Lock`]); any number read a [`Store::snapshot`] without waiting. The daemon holds
+//! the lock for as long as it lives, and its threads may have the state open side by side: SQLite orders what they write.
 //! Every writing method is durable when it returns. The store has no clock: times are arguments.
 
 mod deployments;
@@ -27,17 +28,9 @@ pub use retention::{Dropped, Retention};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 
 const DATABASE: &str = "headfast.db";
-
-/// Takes the right to be the one agent of a state directory, which is made when there is none.
-///
-/// The agent holds it for as long as it lives; the right to write is only taken for each pass, so that `headfast rollback`
-/// and its like can have their turn in between.
-pub fn agent_lock(dir: &Path) -> Result<Lock, Error> {
-    directory::create_or_check(dir)?;
-    Lock::take(dir, "agent.lock", "agent")
-}
 
 /// An open state directory.
 pub struct Store {
@@ -46,7 +39,7 @@ pub struct Store {
     // Declared before the lock, so that the log is folded in before another process may come.
     connection: Connection,
     key: key::HostKey,
-    _lock: Option<directory::Lock>,
+    _lock: Option<Arc<Lock>>,
 }
 
 impl Store {
@@ -54,8 +47,13 @@ impl Store {
     ///
     /// Fails at once with `E_LOCKED` when another process has it.
     pub fn open(dir: &Path, verb: &str) -> Result<Store, Error> {
-        directory::create_or_check(dir)?;
-        let lock = directory::Lock::take(dir, "lock", verb)?;
+        Store::under(&Arc::new(Lock::take(dir, verb)?))
+    }
+
+    /// Opens the state for writing in a process that holds the lock already.
+    pub fn under(lock: &Arc<Lock>) -> Result<Store, Error> {
+        let _alone = lock.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = lock.dir();
         let database = dir.join(DATABASE);
         if !is_there(&database)? {
             schema::create(&database)?;
@@ -63,7 +61,7 @@ impl Store {
         directory::make_private(&database)?;
         let connection = schema::open(dir, &database)?;
         let key = key::load_or_create(dir, &database, &connection)?;
-        Ok(Store { dir: dir.to_owned(), database, connection, key, _lock: Some(lock) })
+        Ok(Store { dir: dir.to_owned(), database, connection, key, _lock: Some(Arc::clone(lock)) })
     }
 
     /// Opens the state as it is at this moment, for reading only and without the lock; `None` when there is no state yet.
@@ -101,10 +99,16 @@ impl Store {
     ///
     /// Calls may be nested. Kept files are written when they are handed over, whatever comes after.
     pub fn together<T>(&self, work: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {
-        self.connection.execute_batch("SAVEPOINT together").map_err(Error::sql(&self.database))?;
-        let undo = Undo(&self.connection);
+        // A transaction that reads first and writes later would fail, without waiting, when another thread wrote in between.
+        let is_outermost = self.connection.is_autocommit();
+        let (begin, end, undoing) = match is_outermost {
+            true => ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"),
+            false => ("SAVEPOINT together", "RELEASE together", "ROLLBACK TO together; RELEASE together"),
+        };
+        self.connection.execute_batch(begin).map_err(Error::sql(&self.database))?;
+        let undo = Undo(&self.connection, undoing);
         let value = work(self)?;
-        self.connection.execute_batch("RELEASE together").map_err(Error::sql(&self.database))?;
+        self.connection.execute_batch(end).map_err(Error::sql(&self.database))?;
         std::mem::forget(undo);
         Ok(value)
     }
@@ -164,12 +168,12 @@ impl Store {
 }
 
 /// Takes back what was begun, unless it is forgotten.
-struct Undo<'a>(&'a Connection);
+struct Undo<'a>(&'a Connection, &'static str);
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         // Fails when SQLite has taken the transaction back by itself, as it does when the disk is full.
-        self.0.execute_batch("ROLLBACK TO together; RELEASE together").ok();
+        self.0.execute_batch(self.1).ok();
     }
 }
 

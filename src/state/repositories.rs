@@ -53,6 +53,14 @@ pub struct Suspension {
     pub since: String,
 }
 
+impl Suspension {
+    /// Returns whether its time is over at `now`, in seconds since the epoch.
+    pub fn is_over(&self, now: i64) -> bool {
+        let until = self.until.as_deref().and_then(|it| chrono::DateTime::parse_from_rfc3339(it).ok());
+        until.is_some_and(|it| it.timestamp() <= now)
+    }
+}
+
 impl Store {
     /// Returns what is remembered of a repository; nothing, for one that is new.
     pub fn repository(&self, name: &str) -> Result<RepositoryState, Error> {

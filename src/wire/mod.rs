@@ -82,6 +82,10 @@ pub struct Suspension {
     pub reason: String,
     /// When it ends by itself, RFC 3339 in UTC; null when someone has to end it.
     pub until: Option<String>,
+    /// Who ordered it.
+    pub author: String,
+    /// When it was ordered, RFC 3339 in UTC.
+    pub since: String,
 }
 
 /// What `history` and `show` print.

@@ -60,13 +60,18 @@ fn status_has_its_shape_and_reads_back() {
             revision: None,
             state: State::InSync,
             drift: DriftCount { count: 2 },
-            suspended: Some(Suspension { reason: "maintenance".into(), until: None }),
+            suspended: Some(Suspension {
+                reason: "maintenance".into(),
+                until: None,
+                author: "ana".into(),
+                since: "2026-01-02T03:04:05Z".into(),
+            }),
             last_deployment: Some(Deployment::brief(&deployment())),
         }],
     );
     let json = json!({"version": 1, "host": "web-1", "repositories": [{
         "name": "site", "environment": "production", "head": "def", "revision": null, "state": "in_sync",
-        "drift": {"count": 2}, "suspended": {"reason": "maintenance", "until": null}, "last_deployment": brief(),
+        "drift": {"count": 2}, "suspended": {"reason": "maintenance", "until": null, "author": "ana", "since": "2026-01-02T03:04:05Z"}, "last_deployment": brief(),
     }]});
     check(&status, json.clone());
     assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);

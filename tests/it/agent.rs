@@ -1,5 +1,6 @@
 //! The daemon: a push deploys at once, metrics answer, SIGTERM ends it well; and what is said to GitHub on the way.
 
+use crate::daemon::{Agent, PATIENCE};
 use crate::host::{AGENT, MANIFEST, TestHost};
 use crate::servers::https::{Https, NAME, TOKEN};
 use crate::servers::{free_port, is_left_out};
@@ -8,67 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
-
-/// How long a test waits for something that should come at once.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A running agent, which is killed when the test ends before it.
-struct Agent {
-    child: Child,
-    log: Receiver<String>,
-}
-
-impl Agent {
-    fn start(host: &TestHost) -> Agent {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_headfast"))
-            .args(["agent", "--config"])
-            .arg(host.path("agent.yaml"))
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|it| ("PATH", it)))
-            .env("HOME", host.path(""))
-            .env("NOTIFY_SOCKET", host.path("notify"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, log) = channel();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Agent { child, log }
-    }
-
-    /// Waits for a line of the log that holds a text.
-    #[track_caller]
-    fn says(&self, text: &str) {
-        let until = Instant::now() + PATIENCE;
-        let mut seen = Vec::new();
-        while let Ok(line) = self.log.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            let found = line.contains(text);
-            seen.push(line);
-            if found {
-                return;
-            }
-        }
-        panic!("{text:?} is not in the log: {seen:#?}");
-    }
-
-    /// Asks it to stop, and returns its exit code.
-    fn stop(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 fn get(port: u16, path: &str) -> String {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -110,8 +51,6 @@ fn a_push_to_a_local_repository_deploys_at_once() {
     agent.says(&format!("success {}", &commit[..12]));
     assert_eq!(host.live("a"), "two\n");
 
-    // A second agent is told who is there; other verbs have their turn between two passes.
-    host.run(&["agent"]).ends(75).says(&["E_LOCKED", "headfast agent"]);
     host.run(&["status"]).ends(0).says(&["in sync"]);
 
     let metrics = get(port, "/metrics");

@@ -25,12 +25,12 @@ pub struct Stage<'a> {
     /// The folder that holds all of it, free of symbolic links.
     pub root: PathBuf,
     /// Where the story is told.
-    pub ui: &'a Ui,
+    pub ui: &'a Ui<'static>,
 }
 
 impl<'a> Stage<'a> {
     /// Makes the remote, the clone and the host.
-    pub fn set_up(dir: &Path, ui: &'a Ui) -> Result<Stage<'a>, Failure> {
+    pub fn set_up(dir: &Path, ui: &'a Ui<'static>) -> Result<Stage<'a>, Failure> {
         let root = dir.canonicalize().map_err(|error| Failure::io("look at", dir, &error))?;
         let stage = Stage { root, ui };
         let service = stage.root.join("host/app");

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::deploy::RollbackTo;
+use crate::record::Phase;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 #[test]
@@ -275,6 +276,133 @@ fn j06_mass_deletion_is_refused_and_disarmed_once() {
     let gone: Vec<(&str, &str)> = many[1..31].iter().map(|it| (it.0, "")).collect();
     world.commit("less again", &gone);
     assert_eq!(codes(&host.sync()), ["E_MASS_DELETE"], "allow_removal is spent");
+}
+
+#[test]
+fn p08_what_was_deployed_here_before_may_come_back_whatever_it_removes() {
+    let (world, host) = deployed("", &[("a", "A")]);
+    let many: Vec<(String, String)> = (0..40).map(|it| (format!("m{it:02}"), "x".to_owned())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
+    world.commit("many", &many);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    let gone: Vec<(&str, &str)> = many.iter().map(|it| (it.0, "")).collect();
+    let mut changed = gone.clone();
+    changed.push(("a", "A2"));
+    world.commit("less, but never seen here", &changed);
+    assert_eq!(codes(&host.sync()), ["E_MASS_DELETE"]);
+    world.commit("a revert", &[("a", "A")]);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    assert_eq!((host.read("a"), host.path("m00").exists()), ("A".into(), false));
+    // Files that were never ours count as present: taking our 21 of 81 away is less than 30 percent.
+    world.commit("many again", &many);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    (0..40).for_each(|n| host.edit(&format!("mine{n}"), "mine"));
+    world.commit("a little less", &gone[..21]);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+}
+
+/// Makes a pass as a poll does, and returns the phases that it walked through.
+fn phases_of_a_poll(host: &Host) -> (ConfigDeployment, Vec<Phase>) {
+    let phases = std::cell::RefCell::new(Vec::new());
+    let store = Store::open(&host.settings.state_dir, "test").unwrap();
+    let on_phase = |phase| phases.borrow_mut().push(phase);
+    let deployer =
+        ConfigurationDeployer::new(&host.settings, &host.settings.repositories[0], &store, &on_phase).unwrap();
+    let result = deployer.sync(Trigger::Poll).unwrap();
+    (result, phases.take())
+}
+
+#[test]
+fn a_poll_that_finds_nothing_new_renders_nothing_whatever_was_said_of_head() {
+    let idle = vec![Phase::Fetch, Phase::Report];
+    let probe = "    probe: [{command: [/bin/sh, -c, '! grep -q bad ROOT/a'], within: 1ms}]";
+    let (world, host) = deployed(probe, &[("a", "A")]);
+    assert_eq!(phases_of_a_poll(&host).1, idle, "in sync");
+
+    // Refused before anything was staged; a person may ask again.
+    let manifest = std::fs::read_to_string(world.root.join("work/headfast.yaml")).unwrap();
+    world.write("headfast.yaml", &format!("{manifest}unknown: key\n"));
+    world.commit("wrong", &[]);
+    assert_eq!(status(&phases_of_a_poll(&host).0), Some(DeploymentStatus::Refused));
+    let (result, phases) = phases_of_a_poll(&host);
+    assert_eq!((codes(&result), phases), (vec!["E_UNKNOWN_KEY"], idle.clone()));
+    assert_eq!(result.verdict(), Some(crate::finding::Verdict::Invalid));
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Refused));
+    assert_eq!(host.history().len(), 2);
+
+    // Rolled back, and quarantined from then on.
+    world.write("headfast.yaml", &manifest);
+    world.commit("bad", &[("a", "bad")]);
+    assert_eq!(status(&phases_of_a_poll(&host).0), Some(DeploymentStatus::RolledBack));
+    assert_eq!(codes(&phases_of_a_poll(&host).0), ["E_QUARANTINED"]);
+    let (result, phases) = phases_of_a_poll(&host);
+    assert_eq!((codes(&result), phases), (vec!["E_QUARANTINED"], idle.clone()));
+    // A person's word makes the same verdict a new question.
+    assert_eq!(status(&host.with(|it| it.retry()).unwrap()), Some(DeploymentStatus::RolledBack));
+
+    // It waits for a window.
+    let host = world.host("one", "    windows: [{allow: '0 0 29 2 *', for: 1m}]\n");
+    world.commit("later", &[("a", "B")]);
+    assert_eq!(status(&phases_of_a_poll(&host).0), Some(DeploymentStatus::Pending));
+    let (result, phases) = phases_of_a_poll(&host);
+    assert_eq!((status(&result), phases), (Some(DeploymentStatus::Pending), idle));
+    let host = world.host("one", "");
+    assert_eq!(status(&phases_of_a_poll(&host).0), Some(DeploymentStatus::Success));
+}
+
+#[test]
+fn what_a_host_mends_makes_the_same_commit_a_new_question() {
+    let (world, _) = deployed("", &[("a", "A")]);
+    let signers = world.root.join("signers");
+    std::fs::write(&signers, "").unwrap();
+    let host = world.host("one", &format!("    verify: {{mode: tip, allowed_signers: {}}}\n", signers.display()));
+    world.commit("unsigned", &[("a", "B")]);
+    assert_eq!(codes(&host.sync_by(Trigger::Poll)), ["E_SIG_MISSING"]);
+    assert!(!phases_of_a_poll(&host).1.contains(&Phase::Verify));
+    std::fs::write(&signers, "# someone\n").unwrap();
+    assert!(phases_of_a_poll(&host).1.contains(&Phase::Verify));
+    let host = world.host("one", "");
+    assert_eq!(status(&host.sync_by(Trigger::Poll)), Some(DeploymentStatus::Success));
+}
+
+#[test]
+fn what_someone_says_while_a_revert_is_pushed_is_not_taken_back() {
+    let (world, _) = deployed("", &[("a", "A")]);
+    let host = world.host("one", "    rollback: {push: direct}\n");
+    world.commit("next", &[("a", "B")]);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    // While the remote takes the push, ana suspends: as the daemon's other thread would write it.
+    let hook = world.root.join("remote.git/hooks/post-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(
+        &hook,
+        format!("#!/bin/sh\ntouch {0}/pushed\nwhile test ! -e {0}/said; do :; done\n", world.root.display()),
+    )
+    .unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let lock = std::sync::Arc::new(crate::state::Lock::take(&host.settings.state_dir, "agent").unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !world.root.join("pushed").exists() {
+                crate::host::process::pause(std::time::Duration::from_millis(10));
+            }
+            let store = Store::under(&lock).unwrap();
+            let order = crate::state::Suspension {
+                reason: "exams".into(),
+                until: None,
+                author: "ana".into(),
+                since: "2026-01-01T00:00:00Z".into(),
+            };
+            store.suspend("site", &order).unwrap();
+            std::fs::write(world.root.join("said"), "").unwrap();
+        });
+        let store = Store::under(&lock).unwrap();
+        let deployer =
+            ConfigurationDeployer::new(&host.settings, &host.settings.repositories[0], &store, &|_| {}).unwrap();
+        let result = deployer.rollback(&RollbackTo::Previous, "bob").unwrap();
+        assert!(result.notes.iter().any(|it| it.contains("is reverted on the branch")), "{:?}", result.notes);
+        assert_eq!(store.suspension("site").unwrap().unwrap().reason, "exams");
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::host::Error;
 use crate::host::action::{self, Job, Look, Miss, Trial};
 use crate::host::process::{Fault, Outcome};
 use crate::host::scan::{DigestKey, Walk};
-use crate::host::transaction::{ReadBlob, Request, Rows};
+use crate::host::transaction::{ReadBlob, Request, Rows, Which};
 use crate::manifest::Publish;
 use crate::plan::{LivePath, Recorded, Restat};
 use crate::render::{Content, TargetPath};
@@ -287,6 +287,14 @@ impl Client {
             Answer::Recovered(Recovery::Forward(it)) => self.switched(it, &reply.body).map(Recovered::Forward),
             Answer::Recovered(Recovery::Unproven(it)) => self.switched(it, &reply.body).map(Recovered::Unproven),
             Answer::Recovered(Recovery::Restored(it)) => self.switched(it, &reply.body).map(Recovered::Restored),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Returns which files of the transaction that was left are live, by their whole paths; none when there is none.
+    pub fn whereabouts(&self) -> Result<Vec<(String, Which)>, Error> {
+        match self.ask(Question::Whereabouts)?.answer {
+            Answer::Whereabouts(files) => Ok(files),
             other => Err(unexpected(other)),
         }
     }

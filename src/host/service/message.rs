@@ -4,7 +4,7 @@ use crate::finding::Code;
 use crate::host::Error;
 use crate::host::action::{Job, Look, Miss};
 use crate::host::process::Outcome;
-use crate::host::transaction::{Request, Rows};
+use crate::host::transaction::{Request, Rows, Which};
 use crate::manifest::Publish;
 use crate::plan::{LiveEntry, LivePath, Recorded, Restat, Stat};
 use crate::render::TargetPath;
@@ -56,6 +56,8 @@ pub enum Question {
     Finish,
     /// Finish or remove what a crash left.
     Recover,
+    /// Which files of the transaction that a rollback left are live, the previous ones or the new ones?
+    Whereabouts,
     /// What did a transaction leave behind that cannot be finished? Without a journal, targets are searched for it.
     Wreck { roots: Vec<String> },
     /// Give it up: what it holds is kept by now.
@@ -132,6 +134,8 @@ pub enum Answer {
     FileSystem(String),
     /// To [`Question::Finish`]: what live files are known by now.
     Finished(Vec<Restat>),
+    /// To [`Question::Whereabouts`], by whole paths.
+    Whereabouts(Vec<(String, Which)>),
     /// It is done.
     Done,
     /// It could not be done.

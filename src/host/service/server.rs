@@ -106,6 +106,7 @@ impl Server {
             Question::Restore => self.restore(turn).map_err(after),
             Question::Finish => self.take_switched().and_then(|it| it.finish()).map(Answer::Finished).map_err(after),
             Question::Recover => self.recover(turn).map_err(after),
+            Question::Whereabouts => self.whereabouts(turn).map_err(before),
             Question::Wreck { roots } => self.wreck(turn, &roots).map_err(after),
             Question::GiveUp { roots } => self.give_up(turn, &roots).map_err(after),
             Question::Strays { roots } => self.strays(turn, &roots).map(Answer::Strays).map_err(before),
@@ -250,6 +251,15 @@ impl Server {
             Recovered::Unproven(it) => Recovery::Unproven(self.hold(turn, it)?),
             Recovered::Restored(it) => Recovery::Restored(self.hold(turn, it)?),
         }))
+    }
+
+    fn whereabouts(&self, turn: &Turn<'_>) -> Result<Answer, Error> {
+        let journal = transaction::left_over(&self.powers.state_dir, turn.repository)?;
+        let files = journal.map(|journal| {
+            self.powers.allow_journal(turn.repository, &journal)?;
+            Ok(transaction::whereabouts(&journal))
+        });
+        files.transpose().map(|it| Answer::Whereabouts(it.unwrap_or_default()))
     }
 
     fn wreck(&self, turn: &mut Turn<'_>, roots: &[String]) -> Result<Answer, Error> {

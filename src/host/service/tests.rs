@@ -4,7 +4,7 @@ use super::*;
 use crate::finding::{Code, Finding};
 use crate::host::action::{Job, Task};
 use crate::host::scan::DigestKey;
-use crate::host::transaction::{Change, Request, TargetChange};
+use crate::host::transaction::{Change, Request, TargetChange, Which};
 use crate::host::{Error, PREFIX};
 use crate::plan::{LiveKind, LivePath, Recorded, Stat};
 use crate::render::{Content, TargetPath};
@@ -142,6 +142,25 @@ fn what_the_host_does_not_allow_is_refused_by_the_process_itself() {
     assert_eq!(code(client.read(&outside)), "E_TARGET_NOT_ALLOWED");
     assert_eq!(code(client.walk("/etc", &[])), "E_TARGET_NOT_ALLOWED");
     assert_eq!((world.read(), world.leftovers()), ("old".into(), 0));
+}
+
+#[test]
+fn k03_which_files_are_live_is_told_by_the_process_as_far_as_it_is_allowed() {
+    let world = world();
+    let client = world.client();
+    let is = |which| vec![(format!("{}/a", world.target), which)];
+    assert_eq!(client.whereabouts().unwrap(), []);
+    let staged = client.stage(&world.request(&client, "new"), &no_blobs).unwrap();
+    assert_eq!(client.whereabouts().unwrap(), is(Which::Previous));
+    let mut switched = staged.commit().unwrap();
+    switched.settle().unwrap();
+    assert_eq!(client.whereabouts().unwrap(), is(Which::New));
+    let forbidden =
+        Powers { judge: Box::new(|_, _| Err(Finding::error(Code::TARGET_NOT_ALLOWED, "no"))), ..world.powers() };
+    let other = Client::new(Way::Here(forbidden), "site", DigestKey::new(KEY));
+    assert_eq!(code(other.whereabouts()), "E_TARGET_NOT_ALLOWED");
+    std::fs::remove_file(format!("{}/a", world.target)).unwrap();
+    assert_eq!(client.whereabouts().unwrap(), is(Which::Neither));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod salvage;
 mod stage;
 mod switch;
 mod tree;
+mod whereabouts;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub(in crate::host) use generation::TREE;
 pub use journal::{Carried, DirectoryChange, FileChange, FileId, Generation, Journal, Root};
 pub use salvage::{Wreck, left, stray, wreck};
 pub(in crate::host) use stage::nearest_existing;
+pub use whereabouts::{Which, whereabouts};
 
 use super::Error;
 use super::dir::Dir;
@@ -351,7 +353,7 @@ fn lock(journal: &Journal) -> Result<Vec<Dir>, Error> {
             continue;
         }
         if !base.lock()? {
-            return Err(Error::Owned { path: root.path.clone() });
+            return Err(Error::Owned { path: root.path.clone(), holder: base.lock_holder() });
         }
         bases.push(base);
     }

@@ -161,7 +161,7 @@ fn row(root: &Root, file: &FileChange) -> Option<(LivePath, Recorded)> {
 fn remove(base: &str, name: &str) -> Result<(), Error> {
     let Some(dir) = Dir::open(base)? else { return Ok(()) };
     if !dir.lock()? {
-        return Err(Error::Owned { path: base.to_owned() });
+        return Err(Error::Owned { path: base.to_owned(), holder: dir.lock_holder() });
     }
     let Some(staging) = dir.below(name)? else { return Ok(()) };
     if is_nameable(&staging)? {

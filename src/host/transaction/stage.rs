@@ -23,7 +23,7 @@ pub(super) fn prepare(request: &Request) -> Result<(Journal, Vec<Dir>), Error> {
         let (base, prefix) = nearest_existing(&target.root)?;
         // Two missing targets may share the ancestor that they are staged in; a second lock would wait for the first.
         if !bases.iter().any(|it| it.path() == base.path()) && !base.lock()? {
-            return Err(Error::Owned { path: target.root.clone() });
+            return Err(Error::Owned { path: target.root.clone(), holder: base.lock_holder() });
         }
         let mut root = Root {
             path: target.root.clone(),

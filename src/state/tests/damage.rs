@@ -114,6 +114,28 @@ fn n20_o10_the_lock_is_free_when_its_holder_was_killed_whatever_number_it_left()
 }
 
 #[test]
+fn x22_the_threads_of_the_one_who_holds_the_lock_write_side_by_side() {
+    let home = Home::new();
+    let lock = std::sync::Arc::new(crate::state::Lock::take(&home.dir(), "agent").unwrap());
+    // Both find no database yet.
+    let write = |work: fn(&Store)| {
+        let lock = std::sync::Arc::clone(&lock);
+        std::thread::spawn(move || {
+            let store = Store::under(&lock).unwrap();
+            (0..100).for_each(|_| work(&store));
+        })
+    };
+    // What reads first and writes later must not fail because another wrote in between.
+    let reader = write(|it| drop(it.release("site").unwrap()));
+    let writer = write(|it| it.remember("site", "a", "b").unwrap());
+    reader.join().unwrap();
+    writer.join().unwrap();
+    assert_eq!(home.refusal().code(), Code::LOCKED);
+    drop(lock);
+    home.open();
+}
+
+#[test]
 fn a_lock_file_without_a_name_in_it_still_locks() {
     let home = Home::new();
     let _store = home.open();

@@ -79,6 +79,23 @@ fn published() -> World {
 
 const NEXT: &[(&str, Option<&str>)] = &[("a", Some("new a")), ("d/e", None), ("x/y/z", Some("new z"))];
 
+#[test]
+fn k03_what_is_live_is_told_by_the_generation_that_the_link_names() {
+    let world = published();
+    let staged = world.begin(&world.next(NEXT, &[])).unwrap();
+    let of = |journal: &Journal| whereabouts(journal).into_iter().map(|it| it.1).collect::<Vec<_>>();
+    assert_eq!(of(staged.journal()), [Which::Previous; 3]);
+    let switched = staged.commit(&world.key).unwrap();
+    assert_eq!(of(&switched.journal), [Which::New; 3]);
+    let journal = switched.journal.clone();
+    std::fs::write(world.target.join("current/d"), "in the way").unwrap();
+    std::fs::remove_file(world.target.join("current/a")).unwrap();
+    assert_eq!(of(&journal), [Which::Neither, Which::Neither, Which::New]);
+    std::fs::remove_file(world.target.join("current/d")).unwrap();
+    switched.restore(&world.key).unwrap();
+    assert_eq!(of(&journal), [Which::Previous; 3]);
+}
+
 fn first() -> Vec<(String, String)> {
     files(&[("a", "old a"), ("d/", ""), ("d/e", "old e"), ("same", "same")])
 }
