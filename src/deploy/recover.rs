@@ -17,7 +17,7 @@ impl ConfigurationDeployer<'_> {
         let recovered = match transaction::is_pending(&state_dir, self.name()) {
             Ok(false) => Recovered::Nothing,
             Ok(true) | Err(_) => {
-                if let Some(id) = transaction::left(&state_dir, self.name())? {
+                if let Some(id) = transaction::left(&state_dir, self.name(), &self.key)? {
                     self.deployment_of(id)?;
                 }
                 match self.client.recover() {

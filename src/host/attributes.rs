@@ -5,11 +5,9 @@
 //! belong to the old inode.
 
 use super::Error;
-use super::dir::{Dir, split};
+use super::dir::{Dir, File, Handle, split};
 use super::transaction::Change;
 use crate::plan::LiveKind;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use sha2::Digest as _;
 use std::collections::BTreeMap;
@@ -39,10 +37,10 @@ pub(super) fn wanted(base: &Dir, path: &str, change: &Change) -> Result<Attribut
     };
     let parent = nearest_folder(base, folder)?;
     if !replaces {
-        wanted.take(ACCESS_LIST, get(parent.handle(), DEFAULT_LIST).map_err(failed(&parent, ""))?);
+        wanted.take(ACCESS_LIST, get(parent.opened(), DEFAULT_LIST).map_err(failed(&parent, ""))?);
     }
     if !wanted.0.contains_key(LABEL) {
-        wanted.take(LABEL, get(parent.handle(), LABEL).map_err(failed(&parent, ""))?);
+        wanted.take(LABEL, get(parent.opened(), LABEL).map_err(failed(&parent, ""))?);
     }
     // Whoever was let in by the access list was let in to what was no secret.
     let was_sensitive = change.row_before.as_ref().is_some_and(|it| it.sensitive);
@@ -86,8 +84,8 @@ impl Attributes {
         let file = open(dir, name)?;
         for (attribute, value) in others {
             // What the file has by itself need not be set, which may take powers that the process lacks.
-            if get(&file, attribute).map_err(failed(dir, name))?.as_ref() != Some(value) {
-                set(&file, attribute, value).map_err(failed(dir, name))?;
+            if get(file.opened(), attribute).map_err(failed(dir, name))?.as_ref() != Some(value) {
+                file.opened().set_attribute(attribute.as_bytes(), value).map_err(failed(dir, name))?;
             }
         }
         Ok(())
@@ -97,7 +95,10 @@ impl Attributes {
     pub(super) fn give_capability(&self, dir: &Dir, name: &str) -> Result<(), Error> {
         let Some(value) = self.0.get(CAPABILITY) else { return Ok(()) };
         let path = dir.path_of(name);
-        set(open(dir, name)?, CAPABILITY, value).map_err(Error::io("set the file capability of", path))
+        open(dir, name)?
+            .opened()
+            .set_attribute(CAPABILITY.as_bytes(), value)
+            .map_err(Error::io("set the file capability of", path))
     }
 }
 
@@ -121,10 +122,12 @@ pub(super) fn fingerprint(dir: &Dir, name: &str) -> Result<String, Error> {
 pub(super) fn inherit(parent: &Dir, made: &Dir) -> Result<(), Error> {
     for attribute in [ACCESS_LIST, DEFAULT_LIST, LABEL] {
         let from = if attribute == ACCESS_LIST { DEFAULT_LIST } else { attribute };
-        let wanted = get(parent.handle(), from).map_err(failed(parent, ""))?;
-        match (wanted, get(made.handle(), attribute).map_err(failed(made, ""))?) {
-            (Some(wanted), has) if has.as_ref() != Some(&wanted) => set(made.handle(), attribute, &wanted),
-            (None, Some(_)) if attribute != LABEL => remove(made.handle(), attribute),
+        let wanted = get(parent.opened(), from).map_err(failed(parent, ""))?;
+        match (wanted, get(made.opened(), attribute).map_err(failed(made, ""))?) {
+            (Some(wanted), has) if has.as_ref() != Some(&wanted) => {
+                made.opened().set_attribute(attribute.as_bytes(), &wanted)
+            }
+            (None, Some(_)) if attribute != LABEL => made.opened().remove_attribute(attribute.as_bytes()),
             _ => Ok(()),
         }
         .map_err(failed(made, ""))?;
@@ -136,14 +139,14 @@ pub(super) fn inherit(parent: &Dir, made: &Dir) -> Result<(), Error> {
 /// access list may even keep the owner out.
 pub(super) fn disinherit(staging: &Dir) -> Result<(), Error> {
     for list in [ACCESS_LIST, DEFAULT_LIST] {
-        remove(staging.handle(), list).map_err(failed(staging, ""))?;
+        staging.opened().remove_attribute(list.as_bytes()).map_err(failed(staging, ""))?;
     }
-    rustix::fs::fchmod(staging.handle(), Mode::RWXU).map_err(Error::io("change the mode of", staging.path()))
+    staging.set_mode(0o700)
 }
 
 /// Returns whether a directory has an access list beyond its mode.
 pub(super) fn has_access_list(dir: &Dir) -> Result<bool, Error> {
-    Ok(get(dir.handle(), ACCESS_LIST).map_err(failed(dir, ""))?.is_some())
+    Ok(get(dir.opened(), ACCESS_LIST).map_err(failed(dir, ""))?.is_some())
 }
 
 fn failed(dir: &Dir, name: &str) -> impl FnOnce(Errno) -> Error + use<> {
@@ -151,76 +154,27 @@ fn failed(dir: &Dir, name: &str) -> impl FnOnce(Errno) -> Error + use<> {
 }
 
 /// Opens a regular file to ask for its attributes.
-fn open(dir: &Dir, name: &str) -> Result<OwnedFd, Error> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir.handle(), name, flags, Mode::empty()).map_err(failed(dir, name))?;
-    let stat = rustix::fs::fstat(&fd).map_err(failed(dir, name))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(fd),
-        _ => Err(Error::Changed { path: dir.path_of(name) }),
+fn open(dir: &Dir, name: &str) -> Result<File, Error> {
+    match dir.read(name) {
+        Err(Error::WrongType { path, .. }) => Err(Error::Changed { path }),
+        Err(Error::Io { errno, .. }) => Err(failed(dir, name)(errno)),
+        other => other,
     }
+}
+
+fn get(opened: &Handle, name: &str) -> Result<Option<Vec<u8>>, Errno> {
+    opened.attribute(name.as_bytes())
 }
 
 /// Reads what may be taken over from a file.
 fn carried(dir: &Dir, name: &str) -> Result<Attributes, Error> {
     let file = open(dir, name)?;
     let mut found = Attributes::default();
-    for attribute in names(&file).map_err(failed(dir, name))? {
+    for attribute in file.opened().attributes().map_err(failed(dir, name))? {
+        let Ok(attribute) = String::from_utf8(attribute) else { continue };
         if attribute.starts_with("user.") || [ACCESS_LIST, LABEL, CAPABILITY].contains(&attribute.as_str()) {
-            found.take(&attribute, get(&file, &attribute).map_err(failed(dir, name))?);
+            found.take(&attribute, get(file.opened(), &attribute).map_err(failed(dir, name))?);
         }
     }
     Ok(found)
-}
-
-fn names(fd: impl AsFd) -> Result<Vec<String>, Errno> {
-    let list = sized(|buffer| match buffer {
-        None => rustix::fs::flistxattr_query(&fd),
-        Some(buffer) => rustix::fs::flistxattr(&fd, buffer),
-    });
-    let list = match list {
-        Err(Errno::OPNOTSUPP) => Vec::new(),
-        list => list?,
-    };
-    let names = list.split(|byte| *byte == 0).filter(|it| !it.is_empty());
-    Ok(names.filter_map(|it| String::from_utf8(it.to_vec()).ok()).collect())
-}
-
-fn get(fd: impl AsFd, name: &str) -> Result<Option<Vec<u8>>, Errno> {
-    let value = sized(|buffer| match buffer {
-        None => rustix::fs::fgetxattr_query(&fd, name),
-        Some(buffer) => rustix::fs::fgetxattr(&fd, name, buffer),
-    });
-    match value {
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-        value => value.map(Some),
-    }
-}
-
-/// Asks for a size and then for that many bytes, again when they have become more meanwhile.
-fn sized(ask: impl Fn(Option<&mut [u8]>) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    loop {
-        let mut buffer = vec![0; ask(None)?];
-        if buffer.is_empty() {
-            return Ok(buffer);
-        }
-        match ask(Some(&mut buffer)) {
-            Err(Errno::RANGE) => {}
-            used => {
-                buffer.truncate(used?);
-                return Ok(buffer);
-            }
-        }
-    }
-}
-
-fn set(fd: impl AsFd, name: &str, value: &[u8]) -> Result<(), Errno> {
-    rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty())
-}
-
-fn remove(fd: impl AsFd, name: &str) -> Result<(), Errno> {
-    match rustix::fs::fremovexattr(fd, name) {
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
-        other => other,
-    }
 }

@@ -2,6 +2,8 @@
 
 mod dir;
 mod error;
+#[cfg(test)]
+mod model;
 pub mod accounts;
 pub mod action;
 pub mod live;
@@ -15,7 +17,7 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use dir::{Dir, resolver};
+pub use dir::{Dir, File, resolver};
 pub use error::Error;
 pub use scan::DigestKey;
 

@@ -94,7 +94,7 @@ impl Builder<'_> {
                 };
                 let mut to = here.create(name)?;
                 std::io::copy(&mut from, &mut to).map_err(Error::std("copy to", here.path_of(name)))?;
-                super::dir::set_access(rustix::fd::AsFd::as_fd(&to), &here.path_of(name), new.mode, new.uid, new.gid)
+                to.set_access(new.mode, new.uid, new.gid)
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::deploy::{ConfigurationDeployer, Error, client_of};
 use crate::finding::Verdict;
 use crate::git::Mirror;
 use crate::host::service::Ask;
-use crate::host::{self, Dir, transaction};
+use crate::host::{self, DigestKey, Dir, transaction};
 use crate::plan::{LiveKind, LivePath, Recorded, Stat};
 use crate::settings::{Repository, Settings};
 use crate::state::{self, Fault, Store};
@@ -161,7 +161,7 @@ fn transactions(
     let folder = format!("{state_dir}/transactions/{}", repository.name);
     let mut problems = Vec::new();
     let deployer = || ConfigurationDeployer::new(settings, repository, store, &|_| {});
-    let cut_short = match transaction::left(&state_dir, &repository.name) {
+    let cut_short = match transaction::left(&state_dir, &repository.name, &DigestKey::new(store.host_key())) {
         Ok(None) => store.in_progress(&repository.name)?.map(|_| "a deployment was cut short".to_owned()),
         Ok(Some(id)) => Some(format!("the transaction of deployment {id} was cut short")),
         Err(error @ (host::Error::Journal { .. } | host::Error::Foreign { .. })) => Some(error.to_string()),

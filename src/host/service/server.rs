@@ -191,6 +191,8 @@ impl Server {
             return Err(out_of_order("stage"));
         }
         self.powers.allow_request(turn.repository, request)?;
+        // What was left before its commit point is cleared away first.
+        self.allow_left_over(turn)?;
         let blobs: HashMap<String, Span> = blobs.into_iter().collect();
         let blob = |id: &ObjectId| {
             let missing = || ReadError { what: format!("the content {id}"), reason: "it was not handed over".into() };
@@ -237,12 +239,16 @@ impl Server {
         self.hold(turn, restored).map(Answer::Switched)
     }
 
+    /// Refuses to touch what a transaction that was cut short names and the repository may not have.
+    fn allow_left_over(&self, turn: &Turn<'_>) -> Result<(), Error> {
+        let left = transaction::left_over(&self.powers.state_dir, turn.repository, &turn.key)?;
+        left.map_or(Ok(()), |it| self.powers.allow_journal(turn.repository, &it))
+    }
+
     fn recover(&mut self, turn: &mut Turn<'_>) -> Result<Answer, Error> {
         // Whatever was under way here is for recovery to judge, like after a crash.
         self.held = Held::Nothing;
-        if let Some(journal) = transaction::left_over(&self.powers.state_dir, turn.repository)? {
-            self.powers.allow_journal(turn.repository, &journal)?;
-        }
+        self.allow_left_over(turn)?;
         let recovered = transaction::recover(&self.powers.state_dir, turn.repository, &turn.key)?;
         Ok(Answer::Recovered(match recovered {
             Recovered::Nothing => Recovery::Nothing,
@@ -254,7 +260,7 @@ impl Server {
     }
 
     fn whereabouts(&self, turn: &Turn<'_>) -> Result<Answer, Error> {
-        let journal = transaction::left_over(&self.powers.state_dir, turn.repository)?;
+        let journal = transaction::left_over(&self.powers.state_dir, turn.repository, &turn.key)?;
         let files = journal.map(|journal| {
             self.powers.allow_journal(turn.repository, &journal)?;
             Ok(transaction::whereabouts(&journal))
@@ -276,10 +282,10 @@ impl Server {
 
     fn found_wreck(&self, turn: &Turn<'_>, roots: &[String]) -> Result<Option<Wreck>, Error> {
         // A journal that can be read says where its folders are; one that cannot is searched for in what is allowed.
-        if let Ok(Some(journal)) = transaction::left_over(&self.powers.state_dir, turn.repository) {
+        if let Ok(Some(journal)) = transaction::left_over(&self.powers.state_dir, turn.repository, &turn.key) {
             self.powers.allow_journal(turn.repository, &journal)?;
         }
-        transaction::wreck(&self.powers.state_dir, turn.repository, &self.allowed(turn, roots))
+        transaction::wreck(&self.powers.state_dir, turn.repository, &self.allowed(turn, roots), &turn.key)
     }
 
     fn strays(&self, turn: &Turn<'_>, roots: &[String]) -> Result<Vec<(String, String)>, Error> {

@@ -182,6 +182,32 @@ fn a_journal_for_a_target_that_is_not_allowed_any_more_is_not_finished() {
     assert_eq!((world.read(), world.leftovers()), ("new".into(), 0));
 }
 
+#[test]
+fn what_an_unfinished_deployment_left_where_nothing_is_allowed_any_more_is_not_cleared_away() {
+    let world = world();
+    let client = world.client();
+    client.stage(&world.request(&client, "new"), &no_blobs).unwrap();
+    let mut elsewhere = world.request(&client, "new");
+    drop(client);
+    assert_eq!(world.leftovers(), 1);
+    let other = tempfile::tempdir().unwrap();
+    let allowed = other.path().canonicalize().unwrap().to_str().unwrap().to_owned();
+    elsewhere.targets[0].root = allowed.clone();
+    elsewhere.targets[0].changes[0].outgoing = None;
+    let judge = move |_: &str, wish: Wish<'_>| match wish {
+        Wish::Path(path) if path != allowed => Err(Finding::error(Code::TARGET_NOT_ALLOWED, "no")),
+        _ => Ok(()),
+    };
+    let powers = Powers { state_dir: world.state.clone(), systemctl: String::new(), judge: Box::new(judge) };
+    let strict = Client::new(Way::Here(powers), "site", DigestKey::new(KEY));
+    assert_eq!(code(strict.stage(&elsewhere, &no_blobs)), "E_TARGET_NOT_ALLOWED");
+    assert_eq!((world.read(), world.leftovers()), ("old".into(), 1));
+    let foreign = Client::new(Way::Here(world.powers()), "site", DigestKey::new([0; 32]));
+    assert_eq!(code(foreign.recover()), "E_JOURNAL_FOREIGN");
+    assert!(matches!(world.client().recover(), Ok(Recovered::Abandoned)));
+    assert_eq!(world.leftovers(), 0);
+}
+
 /// Serves connections at a socket of the world, one after the other, until the world is gone.
 fn listen(world: &World) -> Way {
     let path = std::path::PathBuf::from(&world.state).join("socket");

@@ -9,14 +9,16 @@
 //! | `back` | they are back and recorded, their reloads have not all run | those run again |
 //! | `done` | the outcome is recorded, the staging folders are being removed | they are removed |
 //!
-//! Each is written to a temporary name, flushed, renamed and the folder flushed; later steps only rename.
+//! Each is written to a temporary name, flushed, renamed and the folder flushed; later steps only rename. It holds
+//! everything twice, each time with a checksum, so that a bad sector or a flipped bit does not cost it. Where both copies
+//! are damaged nothing is guessed.
 
-use crate::host::dir::{Dir, set_access};
+use crate::host::dir::Dir;
 use crate::host::live::{CURRENT, GENERATIONS, number_of};
+use crate::host::scan::DigestKey;
 use crate::host::{Error, PREFIX};
 use crate::plan::{LiveKind, Recorded, Stat};
 use crate::render::TargetPath;
-use rustix::fd::AsFd;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -31,6 +33,8 @@ pub struct Journal {
     pub deployment: i64,
     /// The repository's name.
     pub repository: String,
+    /// What only this host can have written: see [`mark_of`].
+    pub host: String,
     /// The targets, in switching order.
     pub roots: Vec<Root>,
     /// What runs after the switch, as the deployer wrote it down.
@@ -282,9 +286,21 @@ const DAMAGED: &str = "damaged";
 
 impl Step {
     /// Every step, the furthest first.
-    const ALL: [Step; 6] = [Step::Done, Step::Back, Step::Restore, Step::Undo, Step::Journal, Step::Staging];
+    pub(super) const ALL: [Step; 6] = [Step::Done, Step::Back, Step::Restore, Step::Undo, Step::Journal, Step::Staging];
 
-    fn file(self) -> &'static str {
+    /// Says which side the targets are on.
+    fn means(self) -> &'static str {
+        match self {
+            Step::Staging => "the targets hold the old files",
+            Step::Journal => "the targets may be half new",
+            Step::Undo => "the targets hold the new files",
+            Step::Restore => "the targets may be half restored",
+            Step::Back => "the targets hold the previous files",
+            Step::Done => "the outcome is on record",
+        }
+    }
+
+    pub(super) fn file(self) -> &'static str {
         match self {
             Step::Staging => "staging",
             Step::Journal => "journal",
@@ -296,18 +312,25 @@ impl Step {
     }
 }
 
+/// What the journal is called while it is written.
+const UNNAMED: &str = "new";
+
 /// The folder `<state>/transactions/<repository>`.
 #[derive(Debug)]
 pub struct Shelf {
     dir: Dir,
+    /// The folders above it, the state directory first.
+    above: Vec<Dir>,
     repository: String,
+    /// What this host's journals say of their origin.
+    host: String,
 }
 
 impl Shelf {
     /// Opens a repository's folder below a state directory, making it when needed.
-    pub fn open(state_dir: &str, repository: &str) -> Result<Shelf, Error> {
+    pub fn open(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Shelf, Error> {
         let missing = || Error::io("open", state_dir)(rustix::io::Errno::NOENT);
-        let mut dir = Dir::open(state_dir)?.ok_or_else(missing)?;
+        let (mut dir, mut above) = (Dir::open(state_dir)?.ok_or_else(missing)?, Vec::new());
         for name in ["transactions", repository] {
             let is_new = dir.make_dir(name)?;
             let below = dir.below(name)?.ok_or_else(missing)?;
@@ -315,11 +338,10 @@ impl Shelf {
                 // It belongs to whoever the state belongs to, which need not be who makes transactions.
                 let owner = dir.look(".")?.ok_or_else(missing)?;
                 below.set_access(0o700, owner.uid, owner.gid)?;
-                dir.flush()?;
             }
-            dir = below;
+            above.push(std::mem::replace(&mut dir, below));
         }
-        Ok(Shelf { dir, repository: repository.to_owned() })
+        Ok(Shelf { dir, above, repository: repository.to_owned(), host: mark_of(key) })
     }
 
     /// Returns whether a transaction was left in a repository's folder; makes nothing.
@@ -329,25 +351,47 @@ impl Shelf {
         Step::ALL.iter().try_fold(false, |found, step| Ok(found || dir.look(step.file())?.is_some()))
     }
 
+    /// Writes the journal of a transaction that begins.
+    pub fn begin(&self, journal: &Journal) -> Result<(), Error> {
+        // Whoever made the folder may have died before its own name was on the disk, and then the journal would go with it.
+        self.above.iter().try_for_each(Dir::flush)?;
+        self.write(Step::Staging, journal)
+    }
+
+    /// Removes what was being written when the last program died.
+    pub fn tidy(&self) -> Result<(), Error> {
+        if self.dir.unlink(UNNAMED)? { self.dir.flush() } else { Ok(()) }
+    }
+
     /// Writes the journal under the name of `step`; returns once it is on the disk.
     pub fn write(&self, step: Step, journal: &Journal) -> Result<(), Error> {
         let path = self.dir.path_of(step.file());
         let text = serde_json::to_string(journal)
             .map_err(|error| Error::Journal { path: path.clone(), what: error.to_string() })?;
-        self.dir.unlink("new")?;
-        let mut file = self.dir.create("new")?;
+        self.dir.unlink(UNNAMED)?;
+        let mut file = self.dir.create(UNNAMED)?;
         // Whoever the state belongs to may look at it.
         let owner = self.dir.look(".")?.ok_or_else(|| Error::io("look at", self.dir.path())(Errno::NOENT))?;
-        set_access(file.as_fd(), &path, 0o600, owner.uid, owner.gid)?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| write!(file, "\n{}\n", checksum(text.as_bytes())));
-        written.and_then(|()| file.sync_all()).map_err(Error::std("write", path))?;
-        self.dir.rename("new", &self.dir, step.file(), rustix::fs::RenameFlags::empty())?;
+        file.set_access(0o600, owner.uid, owner.gid)?;
+        let sum = checksum(text.as_bytes());
+        for end in ["\n", ""] {
+            let written =
+                file.write_all(text.as_bytes()).and_then(|()| file.write_all(format!("\n{sum}\n{end}").as_bytes()));
+            written.map_err(Error::std("write", path.clone()))?;
+        }
+        file.flush_to_disk()?;
+        self.dir.rename(UNNAMED, &self.dir, step.file(), rustix::fs::RenameFlags::empty())?;
         self.dir.flush()
     }
 
     /// Takes the transaction from one step to the next.
     pub fn advance(&self, from: Step, to: Step) -> Result<(), Error> {
         self.dir.rename(from.file(), &self.dir, to.file(), rustix::fs::RenameFlags::empty())?;
+        self.dir.flush()
+    }
+
+    /// Makes durable how far the transaction is.
+    pub fn flush(&self) -> Result<(), Error> {
         self.dir.flush()
     }
 
@@ -398,23 +442,40 @@ impl Shelf {
             other => other?,
         };
         file.read_to_end(&mut bytes).map_err(Error::std("read", path.clone()))?;
-        let text = String::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
-        let (body, sum) = text.trim_end_matches('\n').rsplit_once('\n').ok_or_else(|| damaged("it is cut short"))?;
-        if checksum(body.as_bytes()) != sum {
-            return Err(damaged("its checksum does not match"));
+        let text = intact(&bytes).ok_or_else(|| damaged(&format!("both copies are damaged; {}", step.means())))?;
+        let unreadable = |error: serde_json::Error| damaged(&error.to_string());
+        let foreign = |what: String| Err(Error::Foreign { path: path.clone(), what });
+        match serde_json::from_slice::<Head>(text).map_err(unreadable)?.version {
+            Journal::VERSION => {}
+            other => return foreign(format!("has version {other}, and this headfast reads {}", Journal::VERSION)),
         }
-        let journal: Journal = serde_json::from_str(body).map_err(|error| damaged(&error.to_string()))?;
-        match journal.version {
-            Journal::VERSION if journal.repository == self.repository => Ok(journal),
-            Journal::VERSION => {
-                Err(Error::Foreign { path, what: format!("is of the repository {:?}", journal.repository) })
-            }
-            other => {
-                let what = format!("has version {other}, and this headfast reads {}", Journal::VERSION);
-                Err(Error::Foreign { path, what })
-            }
+        let journal: Journal = serde_json::from_slice(text).map_err(unreadable)?;
+        if journal.repository != self.repository {
+            return foreign(format!("is of the repository {:?}", journal.repository));
+        } else if journal.host != self.host {
+            return foreign("was written by another host, or with another database".to_owned());
         }
+        Ok(journal)
     }
+}
+
+/// What every version of a journal begins with.
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
+
+/// Returns what tells the journals of this host's state from all others.
+pub fn mark_of(key: &DigestKey) -> String {
+    key.of(b"journal").0
+}
+
+/// Returns the first copy whose checksum is right. The first is looked for from the beginning and the second from the end,
+/// and an empty line is between them, so that damage to one does not hide the other.
+fn intact(bytes: &[u8]) -> Option<&[u8]> {
+    let lines: Vec<&[u8]> = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|it| *it == b'\n').collect();
+    let copies = [lines.first_chunk::<2>(), lines.last_chunk::<2>()];
+    copies.into_iter().flatten().find(|[text, sum]| checksum(text).as_bytes() == *sum).map(|it| it[0])
 }
 
 fn checksum(bytes: &[u8]) -> String {

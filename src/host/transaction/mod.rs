@@ -4,6 +4,8 @@
 //! failure leaves the old files untouched; after it, [`recover`] finishes the switch. What was live waits in the staging
 //! folder, as the same inode, until the deployment's probes have passed.
 
+#[cfg(test)]
+mod explore;
 mod generation;
 mod journal;
 mod salvage;
@@ -142,16 +144,19 @@ pub enum Recovered {
 ///
 /// On an error everything that was written is removed again.
 pub fn stage(state_dir: &str, request: &Request, key: &DigestKey, blob: ReadBlob<'_>) -> Result<Staged, Error> {
-    let shelf = Shelf::open(state_dir, &request.repository)?;
+    let shelf = Shelf::open(state_dir, &request.repository, key)?;
     // What is after its commit point must be finished first: its journal is the only one who knows how.
-    if let Some((step, _)) = shelf.read()?
-        && step != Step::Staging
-    {
-        let what = "the last deployment was cut short and must be finished first".to_owned();
-        return Err(Error::Journal { path: format!("of {:?}", request.repository), what });
+    if let Some((step, left)) = shelf.read()? {
+        if step != Step::Staging {
+            let what = "the last deployment was cut short and must be finished first".to_owned();
+            return Err(Error::Journal { path: format!("of {:?}", request.repository), what });
+        }
+        // Its journal is the only one who knows the folders' names.
+        let _bases = lock(&left)?;
+        clear_staging(&left)?;
     }
-    let (journal, bases) = stage::prepare(request)?;
-    shelf.write(Step::Staging, &journal)?;
+    let (journal, bases) = stage::prepare(request, key)?;
+    shelf.begin(&journal)?;
     let mut staged = Staged { shelf, journal, bases };
     match stage::write(&mut staged.journal, &staged.bases, request, key, blob) {
         Ok(()) => Ok(staged),
@@ -293,15 +298,19 @@ pub fn is_pending(state_dir: &str, repository: &str) -> Result<bool, Error> {
 }
 
 /// Returns what a transaction left behind when it was cut short, for the question whether it may be finished.
-pub fn left_over(state_dir: &str, repository: &str) -> Result<Option<Journal>, Error> {
-    Ok(Shelf::open(state_dir, repository)?.read()?.map(|(_, journal)| journal))
+pub fn left_over(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Option<Journal>, Error> {
+    Ok(Shelf::open(state_dir, repository, key)?.read()?.map(|(_, journal)| journal))
 }
 
 /// Finishes or removes what a transaction left behind when it was cut short. Safe to repeat.
 pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Recovered, Error> {
-    let shelf = Shelf::open(state_dir, repository)?;
+    let shelf = Shelf::open(state_dir, repository, key)?;
+    shelf.tidy()?;
     let Some((step, mut journal)) = shelf.read()? else { return Ok(Recovered::Nothing) };
     let bases = lock(&journal)?;
+    // Whoever took the last step may have died before it was on the disk; nothing may be done on the strength of it until
+    // it is.
+    shelf.flush()?;
     if step != Step::Staging {
         shelf.drop_step(Step::Staging)?;
     }
@@ -370,9 +379,11 @@ fn clear(journal: &Journal) -> Result<(), Error> {
 fn clear_staging(journal: &Journal) -> Result<(), Error> {
     for root in &journal.roots {
         let Some(base) = Dir::open(&root.base)? else { continue };
-        let Some(staging) = stage::own_staging(&base, root)? else { continue };
-        staging.clear()?;
-        base.remove_dir(&root.staging)?;
+        if let Some(staging) = stage::own_staging(&base, root)? {
+            staging.clear()?;
+            base.remove_dir(&root.staging)?;
+        }
+        // Also when it is gone: whoever removed it may have died before that was on the disk.
         base.flush()?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::Surprise;
 use super::journal::{FileChange, Root, Shelf};
 use super::switch::hold;
 use crate::host::dir::Dir;
+use crate::host::scan::DigestKey;
 use crate::host::{Error, PREFIX};
 use crate::plan::{LivePath, Recorded};
 use crate::render::TargetPath;
@@ -35,19 +36,19 @@ impl Wreck {
 }
 
 /// Returns which deployment a transaction that was left belongs to, when there is one.
-pub fn left(state_dir: &str, repository: &str) -> Result<Option<i64>, Error> {
-    let found = Shelf::open(state_dir, repository)?.read()?;
+pub fn left(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Option<i64>, Error> {
+    let found = Shelf::open(state_dir, repository, key)?.read()?;
     Ok(found.map(|(_, journal)| journal.deployment))
 }
 
 /// Lists what a transaction left behind; `None` when there is none. `roots` are where to look for staging folders when the
 /// journal does not say.
-pub fn wreck(state_dir: &str, repository: &str, roots: &[String]) -> Result<Option<Wreck>, Error> {
+pub fn wreck(state_dir: &str, repository: &str, roots: &[String], key: &DigestKey) -> Result<Option<Wreck>, Error> {
     if !Shelf::is_used(state_dir, repository)? {
         return Ok(None);
     }
     let mut wreck = Wreck::default();
-    match Shelf::open(state_dir, repository)?.read() {
+    match Shelf::open(state_dir, repository, key)?.read() {
         Ok(None) => return Ok(None),
         Ok(Some((_, journal))) => {
             (wreck.deployment, wreck.is_known) = (Some(journal.deployment), true);

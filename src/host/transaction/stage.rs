@@ -1,14 +1,13 @@
 //! Before the commit point: new files are written beside the live ones.
 
-use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
+use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root, mark_of};
 use super::{Change, ReadBlob, Request, TargetChange, generation, tree};
 use crate::host::attributes::{self, Attributes};
-use crate::host::dir::{Dir, set_access, split};
+use crate::host::dir::{Dir, random, split};
 use crate::host::scan::{DigestKey, entry};
 use crate::host::{Error, PREFIX, fitness};
 use crate::plan::{LiveEntry, LiveKind, Recorded};
-use crate::render::Content;
-use rustix::fd::AsFd;
+use crate::render::{Content, Digest};
 use std::collections::BTreeSet;
 use std::io::Write;
 
@@ -16,7 +15,7 @@ use std::io::Write;
 pub(super) const FLUSH_EACH_MAX: usize = 32;
 
 /// Works out where everything goes, and locks the directories that it will happen in. Writes nothing.
-pub(super) fn prepare(request: &Request) -> Result<(Journal, Vec<Dir>), Error> {
+pub(super) fn prepare(request: &Request, key: &DigestKey) -> Result<(Journal, Vec<Dir>), Error> {
     let mut roots = Vec::new();
     let mut bases: Vec<Dir> = Vec::new();
     for target in &request.targets {
@@ -46,6 +45,7 @@ pub(super) fn prepare(request: &Request) -> Result<(Journal, Vec<Dir>), Error> {
         version: Journal::VERSION,
         deployment: request.deployment,
         repository: request.repository.clone(),
+        host: mark_of(key),
         roots,
         actions: request.actions.clone(),
     };
@@ -68,10 +68,8 @@ pub(in crate::host) fn nearest_existing(root: &str) -> Result<(Dir, String), Err
 }
 
 fn staging_name() -> Result<String, Error> {
-    let mut random = [0u8; 8];
-    rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())
-        .map_err(Error::io("read random numbers for", "the staging folder"))?;
-    Ok(format!("{PREFIX}{:016x}", u64::from_ne_bytes(random)))
+    let random = random().map_err(Error::io("read random numbers for", "the staging folder"))?;
+    Ok(format!("{PREFIX}{random:016x}"))
 }
 
 fn file_change(idx: usize, change: &Change) -> FileChange {
@@ -229,19 +227,21 @@ pub(super) fn write_one(
     key: &DigestKey,
     blob: ReadBlob<'_>,
 ) -> Result<FileId, Error> {
-    match content {
+    let digest = match content {
         Content::Link(text) => {
             dir.make_link(name, text)?;
             dir.set_link_owner(name, new.row.uid, new.row.gid)?;
+            key.of(text.as_bytes())
         }
         Content::Bytes(bytes) => write_bytes(dir, name, bytes, new, key)?,
         Content::Blob { id, .. } => write_bytes(dir, name, &blob(id)?, new, key)?,
-    }
-    let written = entry(dir, name, Some(key))?;
-    let written = written.ok_or_else(|| Error::Changed { path: dir.path_of(name) })?;
-    let mut id = file_id(&written);
+    };
+    let written = entry(dir, name, None)?.ok_or_else(|| Error::Changed { path: dir.path_of(name) })?;
+    // What was meant and not what is there: reading back what went wrong would find it right.
+    let Recorded { mode, uid, gid, .. } = *new.row;
+    let mut id = FileId { digest: Some(digest.0), mode, uid, gid, ..file_id(&written) };
     if written.kind == LiveKind::File {
-        if (written.mode, written.uid, written.gid) != (new.row.mode, new.row.uid, new.row.gid) {
+        if (written.mode, written.uid, written.gid) != (mode, uid, gid) {
             let what = "it does not keep modes and owners".to_owned();
             return Err(Error::Unfit { path: dir.path().to_owned(), what });
         }
@@ -250,22 +250,22 @@ pub(super) fn write_one(
     Ok(id)
 }
 
-/// Writes a file that is born private and gets its owner before its mode, so that no one can look in between.
-fn write_bytes(dir: &Dir, name: &str, bytes: &[u8], new: &New<'_>, key: &DigestKey) -> Result<(), Error> {
-    let path = dir.path_of(name);
+/// Writes a file that is born private and gets its owner before its mode, so that no one can look in between; returns the
+/// digest of the bytes.
+fn write_bytes(dir: &Dir, name: &str, bytes: &[u8], new: &New<'_>, key: &DigestKey) -> Result<Digest, Error> {
+    let digest = key.of(bytes);
     let mut file = dir.create(name)?;
-    file.write_all(bytes).map_err(Error::std("write", path.clone()))?;
+    file.write_all(bytes).map_err(Error::std("write", dir.path_of(name)))?;
     new.attributes.give(dir, name)?;
-    set_access(file.as_fd(), &path, new.row.mode, new.row.uid, new.row.gid)?;
+    file.set_access(new.row.mode, new.row.uid, new.row.gid)?;
     let old = new.outgoing.and_then(|it| it.digest.as_ref()).filter(|_| new.attributes.has_capability());
-    if old == Some(&key.of(bytes)) {
+    if old == Some(&digest) {
         new.attributes.give_capability(dir, name)?;
     }
     if new.flush {
-        // A failed flush is never tried again on the same file: the kernel may have dropped the data already.
-        file.sync_all().map_err(Error::std("flush", path))?;
+        file.flush_to_disk()?;
     }
-    Ok(())
+    Ok(digest)
 }
 
 /// Compares every path with what the plan saw there.

@@ -7,11 +7,10 @@ use super::switch::conflict;
 use super::{ReadBlob, TargetChange};
 use crate::host::Error;
 use crate::host::attributes;
-use crate::host::dir::{Dir, Found, copy_attributes, copy_times, reflink, set_access, split, type_name};
+use crate::host::dir::{Dir, File, Found, split, type_name};
 use crate::host::live;
 use crate::host::scan::{DigestKey, entry};
 use crate::plan::Stat;
-use rustix::fd::AsFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -188,21 +187,19 @@ impl<'a> Builder<'a> {
     fn share_blocks(&self, from: &Dir, to: &Dir, name: &str) -> Result<bool, Error> {
         let old = from.read(name)?;
         let new = to.create(name)?;
-        let path = to.path_of(name);
-        if !reflink(old.as_fd(), new.as_fd(), &path)? {
+        if !new.reflink(&old)? {
             to.unlink(name)?;
             return Ok(false);
         }
-        dress(&old, &new, &path)?;
+        new.dress(&old)?;
         Ok(true)
     }
 
     /// Writes a file again, private until it is whole, and returns the digest of what was written.
     fn copy(&self, from: &Dir, to: &Dir, name: &str) -> Result<String, Error> {
-        let path = to.path_of(name);
         let mut copying = Copying { from: from.read(name)?, to: to.create(name)? };
-        let digest = self.key.of_reader(&mut copying).map_err(Error::std("copy to", path.clone()))?;
-        dress(&copying.from, &copying.to, &path)?;
+        let digest = self.key.of_reader(&mut copying).map_err(Error::std("copy to", to.path_of(name)))?;
+        copying.to.dress(&copying.from)?;
         Ok(digest.0)
     }
 
@@ -293,9 +290,7 @@ impl<'a> Builder<'a> {
         let flush_each = self.new_files.len() + self.folders.len() <= FLUSH_EACH_MAX;
         for path in self.new_files.iter().filter(|_| flush_each) {
             let (folder, name) = split(path);
-            let file = self.here(folder)?.read(name)?;
-            // A failed flush is never tried again on the same file: the kernel may have dropped the data already.
-            file.sync_all().map_err(Error::std("flush", self.tree.path_of(path)))?;
+            self.here(folder)?.read(name)?.flush_to_disk()?;
         }
         for folder in self.folders.iter().rev() {
             let dir = self.here(&folder.path)?;
@@ -315,8 +310,8 @@ impl<'a> Builder<'a> {
 
 /// Reads one file and writes what was read to another.
 struct Copying {
-    from: std::fs::File,
-    to: std::fs::File,
+    from: File,
+    to: File,
 }
 
 impl Read for Copying {
@@ -325,15 +320,4 @@ impl Read for Copying {
         self.to.write_all(&buffer[..n_bytes])?;
         Ok(n_bytes)
     }
-}
-
-/// Gives a copy the access, the attributes and the times of what it is a copy of.
-///
-/// They are those of the open file and not of its name, which someone may have given to another file meanwhile: a copy is
-/// never readable by more than what was copied.
-fn dress(from: &std::fs::File, to: &std::fs::File, path: &str) -> Result<(), Error> {
-    let found = Found::from(&rustix::fs::fstat(from).map_err(Error::io("look at", path))?);
-    set_access(to.as_fd(), path, found.mode, found.uid, found.gid)?;
-    copy_attributes(from.as_fd(), to.as_fd(), path)?;
-    copy_times(from.as_fd(), to.as_fd(), path)
 }

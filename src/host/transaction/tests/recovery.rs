@@ -35,7 +35,7 @@ fn i10_what_is_neither_old_nor_new_with_nothing_waiting_stops_recovery() {
         assert_eq!(std::fs::read_to_string(world.target.join("a")).unwrap(), "somebody's");
         assert_eq!(std::fs::read_to_string(world.target.join("d/e")).unwrap(), "old e");
     }
-    let wreck = wreck(&world.state, "site", &[]).unwrap().unwrap();
+    let wreck = wreck(&world.state, "site", &[], &world.key).unwrap().unwrap();
     assert_eq!((wreck.deployment, wreck.is_known, wreck.files.len()), (Some(1), true, 0), "only new files wait");
     wreck.give_up(&world.state, "site").unwrap();
     assert_eq!(world.snapshot(), files(&[("a", "somebody's"), ("d/", ""), ("d/e", "old e")]));
@@ -108,22 +108,20 @@ fn i11_a_target_that_was_removed_after_the_crash_holds_nothing_up() {
     assert!(!world.target.exists() && world.shelf_is_empty());
 }
 
-/// Every way to spoil a journal: each prefix, a bit of each byte, a tail of zeros, something else in its place.
+/// Every way to spoil both copies of a journal: a prefix of the first, a bit of each byte, a tail of zeros, something else
+/// in its place.
 fn spoil(path: &Path, check: &dyn Fn(&str)) {
     let whole = std::fs::read(path).unwrap();
-    for n in 0..whole.len() {
-        // Without its last line break the file still says all.
-        if n + 1 < whole.len() {
-            std::fs::write(path, &whole[..n]).unwrap();
-            check(&format!("cut at {n}"));
-        }
+    // An empty line is between the copies, and the last line break of each means nothing.
+    let second = whole.len() / 2 + 1;
+    for n in 0..second - 2 {
+        std::fs::write(path, &whole[..n]).unwrap();
+        check(&format!("cut at {n}"));
         let mut flipped = whole.clone();
         flipped[n] ^= 1 << (n % 8);
-        // The last line break alone means nothing.
-        if n + 1 < whole.len() {
-            std::fs::write(path, &flipped).unwrap();
-            check(&format!("bit flipped in byte {n}"));
-        }
+        flipped[second + n] ^= 1 << (n % 8);
+        std::fs::write(path, &flipped).unwrap();
+        check(&format!("bit flipped in byte {n}"));
         let mut zeroed = whole.clone();
         zeroed[n..].fill(0);
         std::fs::write(path, &zeroed).unwrap();
@@ -199,10 +197,10 @@ fn what_waits_is_listed_also_when_the_journal_cannot_be_read() {
     let mut switched = world.stage(CHANGES).unwrap().commit(&world.key).unwrap();
     switched.settle().unwrap();
     drop(switched);
-    let known = wreck(&world.state, "site", &[]).unwrap().unwrap();
+    let known = wreck(&world.state, "site", &[], &world.key).unwrap().unwrap();
     assert_eq!(texts(&known.files), files(&[("a", "old a"), ("d/e", "old e")]));
     std::fs::write(Path::new(&world.state).join("transactions/site/undo"), "torn").unwrap();
-    let unknown = wreck(&world.state, "site", &[world.root()]).unwrap().unwrap();
+    let unknown = wreck(&world.state, "site", &[world.root()], &world.key).unwrap().unwrap();
     let mut held = texts(&unknown.files);
     held.sort();
     assert_eq!(held, files(&[("0", "old a"), ("1", "old e")]));

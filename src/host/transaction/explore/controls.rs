@@ -1,0 +1,166 @@
+//! Without a guard, an exploration finds what the guard is there for. A check that finds nothing then would check nothing.
+
+use super::apply::{REPLACE, THREE};
+use super::faults::{deploy, first_note};
+use super::life::{Life, Verdict};
+use super::world::{STATE, Side, World};
+use super::{Budget, explore};
+use crate::host::model::{Call, Disk, Fault, Guard, Machine, without};
+use crate::host::transaction::{Recovered, Switched, recover, stage};
+use crate::host::{DigestKey, Error};
+use crate::revision::{ObjectId, ReadError};
+
+const BUDGET: Budget = Budget { deaths: 1, outcomes: 256, lives: 1000 };
+
+#[track_caller]
+fn misses(guard: Guard) -> String {
+    let _without = without(guard);
+    explore(&World::new(THREE), Verdict::Proves, BUDGET).expect_err("the exploration misses the guard")
+}
+
+#[test]
+fn i06_without_the_flush_of_staged_files_a_power_loss_leaves_other_bytes() {
+    let found = misses(Guard::StagedFlush);
+    // Bytes that nobody wrote: they are deployed, or recovery takes them for an edit of the new file.
+    let other = ["neither old nor new", "took this for edits"];
+    assert!(found.contains("power loss") && other.iter().any(|it| found.contains(it)), "{found}");
+}
+
+#[test]
+fn i06_without_the_flush_of_directories_a_power_loss_leaves_a_mix() {
+    let found = misses(Guard::DirectoryFlush);
+    assert!(found.contains("power loss"), "{found}");
+}
+
+#[test]
+fn i08_without_the_flush_of_the_journal_a_power_loss_tears_it() {
+    let found = misses(Guard::JournalFlush);
+    assert!(found.contains("power loss") && found.contains("damaged"), "{found}");
+}
+
+/// Deploys while one write after the other stores a wrong byte, and one change of mode or owner after the other is not
+/// made; returns what went unnoticed.
+fn silent_faults() -> Vec<String> {
+    let world = World::new(THREE);
+    let calls = deploy(&world, Verdict::Proves, Fault::Silent(usize::MAX)).unwrap().2;
+    let is_silent = |it: &Call| matches!(it, Call::Write | Call::ChangeMode | Call::ChangeOwner);
+    let numbers: Vec<usize> = (0..calls.len()).filter(|it| is_silent(&calls[*it])).collect();
+    assert!(numbers.len() > 8, "{calls:?}");
+    let unnoticed = |at: &usize| deploy(&world, Verdict::Proves, Fault::Silent(*at)).err();
+    numbers.iter().filter_map(unnoticed).collect()
+}
+
+#[test]
+fn p03_what_was_written_wrong_is_no_success() {
+    assert_eq!(silent_faults(), Vec::<String>::new());
+    let _without = without(Guard::ReadBack);
+    let found = silent_faults();
+    assert!(found.iter().any(|it| it.contains("neither old nor new")), "{found:?}");
+}
+
+#[test]
+fn i12_a_disk_that_ignores_flushes_and_keeps_the_order_leaves_old_or_new() {
+    for verdict in [Verdict::Proves, Verdict::Fails] {
+        let world = World::new(THREE);
+        let mut life = Life::begin(&world, verdict, &world.disk, first_note(&world), 1);
+        life.running.0.arm(Some(Fault::LyingFlush));
+        life.deploy().unwrap();
+        let past = life.running.0.past();
+        assert!(past.len() > 50);
+        for (disk, mark) in past {
+            // Whatever was promised was promised on the word of the disk.
+            let note = super::life::Note { promised: None, ..life.notes[mark].clone() };
+            Life::begin(&world, verdict, &disk.all_kept(), note, 2).recover().unwrap();
+        }
+    }
+}
+
+#[test]
+fn i12_a_disk_that_ignores_flushes_and_the_order_can_leave_anything() {
+    // No program can help that; the ledger and the digests show it afterwards, as drift.
+    let world = World::new(THREE);
+    let mut life = Life::begin(&world, Verdict::Proves, &world.disk, first_note(&world), 1);
+    life.running.0.arm(Some(Fault::LyingFlush));
+    life.deploy().unwrap();
+    let lost = life.disk().after_power_loss(100, &mut crate::host::model::Dice(1)).0;
+    assert!(lost.iter().any(|it| world.side(it).is_err()));
+}
+
+/// One step of an agent; between two of them another agent may do anything.
+struct Agent<'w> {
+    world: &'w World,
+    state: String,
+    key: &'w DigestKey,
+    staged: Option<crate::host::transaction::Staged>,
+    switched: Option<Switched>,
+    refused: bool,
+}
+
+impl Agent<'_> {
+    fn step(&mut self) {
+        let blob = |id: &ObjectId| Err(ReadError { what: id.to_string(), reason: "no blobs here".into() });
+        if self.refused {
+        } else if let Some(staged) = self.staged.take() {
+            self.switched = staged.commit(self.key).ok();
+            self.refused = self.switched.is_none();
+        } else if let Some(mut switched) = self.switched.take() {
+            switched.settle().unwrap();
+            let restored = switched.restore(self.key).and_then(|mut it| it.settle().map(|()| it));
+            self.refused = restored.and_then(Switched::finish).is_err();
+        } else {
+            self.staged = stage(&self.state, &self.world.request(), self.key, &blob).ok();
+            self.refused = self.staged.is_none();
+        }
+    }
+}
+
+/// Lets two agents with states of their own work in one target, in every order of their steps, each putting back at the end
+/// what it found; returns the orders after which something else is there.
+fn orders_that_mix() -> Vec<u32> {
+    let world = World::new(REPLACE);
+    let mut disk = world.disk.clone();
+    disk.put("/other", crate::host::model::Kind::Dir, "", (0o700, 0, 0));
+    let mixes = |order: &u32| {
+        let running = Machine::boot(&disk, 1);
+        let agent = |state: &str| Agent {
+            world: &world,
+            state: state.to_owned(),
+            key: &world.key,
+            staged: None,
+            switched: None,
+            refused: false,
+        };
+        let mut agents = [agent(STATE), agent("/other")];
+        (0..6).for_each(|turn| agents[(order >> turn & 1) as usize].step());
+        drop(agents);
+        world.visible_side(&running.0.disk()) != Ok(Side::Old)
+    };
+    (0..64u32).filter(|it| it.count_ones() == 3).filter(mixes).collect()
+}
+
+#[test]
+fn o08_two_agents_in_one_target_exclude_each_other() {
+    assert_eq!(orders_that_mix(), Vec::<u32>::new());
+    let _without = without(Guard::Lock);
+    assert!(!orders_that_mix().is_empty());
+}
+
+#[test]
+fn o08_recovery_leaves_a_transaction_alone_that_is_going_on() {
+    let world = World::new(THREE);
+    let running = Machine::boot(&world.disk, 1);
+    let blob = |id: &ObjectId| Err(ReadError { what: id.to_string(), reason: "no blobs here".into() });
+    let staged = stage(STATE, &world.request(), &world.key, &blob).unwrap();
+    let tries = |disk: &Disk| {
+        let found = recover(STATE, "site", &world.key);
+        assert!(matches!(found, Err(Error::Owned { .. })), "{found:?}");
+        assert_eq!(running.0.disk().files("/"), disk.files("/"));
+    };
+    tries(&running.0.disk());
+    let mut switched = staged.commit(&world.key).unwrap();
+    tries(&running.0.disk());
+    switched.settle().unwrap();
+    tries(&running.0.disk());
+    switched.finish().unwrap();
+    assert!(matches!(recover(STATE, "site", &world.key), Ok(Recovered::Nothing)));
+}
