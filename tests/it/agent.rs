@@ -21,7 +21,7 @@ fn get(port: u16, path: &str) -> String {
 
 /// Waits until systemd was told something (sd_notify(3)).
 #[track_caller]
-fn heard(systemd: &UnixDatagram, text: &str) {
+pub fn heard(systemd: &UnixDatagram, text: &str) {
     let mut message = [0; 4096];
     loop {
         let n = systemd.recv(&mut message).unwrap_or_else(|error| panic!("{text:?} was not said: {error}"));

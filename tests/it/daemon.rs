@@ -1,9 +1,10 @@
 //! A daemon to test with.
 
 use crate::host::TestHost;
+use rustix::process::{Pid, Signal};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -20,7 +21,12 @@ pub struct Agent {
 impl Agent {
     /// Starts the agent of a host.
     pub fn start(host: &TestHost) -> Agent {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_headfast"))
+        Agent::start_from(Path::new(env!("CARGO_BIN_EXE_headfast")), host)
+    }
+
+    /// Starts it from another copy of the program.
+    pub fn start_from(program: &Path, host: &TestHost) -> Agent {
+        let mut child = Command::new(program)
             .args(["agent", "--config"])
             .arg(host.path("agent.yaml"))
             .env_clear()
@@ -63,11 +69,20 @@ impl Agent {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, and returns its exit code.
-    pub fn stop(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    /// Sends it a signal.
+    pub fn send(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    pub fn stop(self) -> Option<i32> {
+        self.send(Signal::TERM);
+        self.wait()
     }
 }
 

@@ -59,6 +59,15 @@ pub struct Output {
 }
 
 impl Output {
+    /// Reads what a program left.
+    pub fn of(output: std::process::Output) -> Output {
+        Output {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Fails unless the program ended with this code.
     #[track_caller]
     pub fn ends(self, code: i32) -> Output {
@@ -204,19 +213,30 @@ impl TestHost {
 
     /// Runs a sync under strace, which injects a fault (`signal=KILL`, `error=EIO`) at the n-th call of a kind.
     pub fn sync_with(&self, fault: &str, call: &str, n: usize) -> std::process::ExitStatus {
-        Command::new(crate::servers::program("strace", "strace", "strace"))
+        let mut command = self.sync_under_strace(fault, call, &n.to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    }
+
+    /// Runs a sync under strace, which lets calls fail: in each process the `when`-th (strace(1), `5` or `5+`). Returns what
+    /// the program said, unless no process came that far.
+    pub fn sync_failing(&self, call: &str, error: &str, when: &str) -> Option<Output> {
+        let output = self.sync_under_strace(&format!("error={error}"), call, when).output().unwrap();
+        let log = fs::read_to_string(self.path("strace")).unwrap();
+        log.contains("(INJECTED)").then(|| Output::of(output))
+    }
+
+    fn sync_under_strace(&self, fault: &str, call: &str, when: &str) -> Command {
+        let mut command = Command::new(crate::servers::program("strace", "strace", "strace"));
+        command
             .args(["-f", "-q", "-o"])
             .arg(self.path("strace"))
             .args(["-e", &format!("trace={call}")])
-            .args(["-e", &format!("inject={call}:{fault}:when={n}")])
+            .args(["-e", &format!("inject={call}:{fault}:when={when}")])
             .arg(env!("CARGO_BIN_EXE_headfast"))
             .args(["sync", "--config"])
             .arg(self.path("agent.yaml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// Reads a live file.
@@ -267,9 +287,5 @@ pub fn headfast(dir: &Path, arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    Output {
-        status: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Output::of(output)
 }

@@ -26,6 +26,8 @@ mod outcomes;
 mod output;
 mod over_ssh;
 mod poison;
+mod process_faults;
+mod process_signals;
 mod rollbacks;
 mod secret;
 mod servers;

@@ -165,6 +165,8 @@ fn bring(
 fn take_away(staging: &Dir, slot: &str, dir: &Dir, name: &str) -> Result<(), Error> {
     match dir.rename(name, staging, slot, RenameFlags::NOREPLACE) {
         Err(Error::Io { errno: Errno::NOENT, .. }) => Ok(()),
+        // The slot's name means nothing to whoever reads this.
+        Err(Error::Io { errno, .. }) => Err(Error::io("move away", dir.path_of(name))(errno)),
         other => other,
     }
 }
