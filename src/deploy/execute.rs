@@ -107,7 +107,7 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Keeps every file that is about to be overwritten or removed and is not what headfast wrote.
-    fn keep(&self, deployment: &mut Deployment, plan: &Plan) -> Result<(), Error> {
+    pub(super) fn keep(&self, deployment: &mut Deployment, plan: &Plan) -> Result<(), Error> {
         for operation in plan.writes() {
             let reason = match operation.before {
                 Before::Drifted => "drifted",

@@ -356,9 +356,11 @@ impl<'a> ConfigurationDeployer<'a> {
         Ok(self.key.of(text.as_bytes()).0)
     }
 
-    /// Returns the number of the newest record, when it says the same already.
+    /// Returns the number of the newest record, when it says the same already. What healed or went back between two tries
+    /// of one commit makes no difference to what is said of it.
     fn repeats(&self, deployment: &Deployment) -> Result<Option<i64>, Error> {
-        let last = self.store.deployments(Some(self.name()), 1)?.into_iter().next();
+        let is_of_kind = |it: &Deployment| prepare::may_blame(it.trigger) == prepare::may_blame(deployment.trigger);
+        let last = self.store.deployments(Some(self.name()), DEPLOYMENTS_MAX)?.into_iter().find(is_of_kind);
         let same = last.filter(|it| {
             (&it.revision, it.status, &it.error) == (&deployment.revision, deployment.status, &deployment.error)
         });

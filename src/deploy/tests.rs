@@ -6,6 +6,7 @@ mod passes;
 mod recovery;
 mod reverts;
 mod rollbacks;
+mod simulation;
 mod units;
 
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus};

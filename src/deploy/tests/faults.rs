@@ -20,11 +20,21 @@ pub(super) enum Until {
 
 /// Carries a commit out until the machine dies.
 pub(super) fn die(host: &Host, commit: &str, until: Until) {
+    assert!(died(host, commit, until), "not ready");
+}
+
+/// Carries a commit out until the machine dies; `false` when it is not to be deployed, and nothing has happened.
+pub(super) fn died(host: &Host, commit: &str, until: Until) -> bool {
     host.with(|it| {
-        it.fetch().unwrap();
+        if it.fetch().is_err() {
+            return false;
+        }
         let live = it.store.live("site").unwrap();
         let mut deployment = it.attempt(&ObjectId::new(commit), Trigger::Manual, live.as_ref());
-        let Prepared::Ready(ready) = it.prepare(&mut deployment, live.as_ref()).unwrap() else { panic!("not ready") };
+        let Ok(Prepared::Ready(ready)) = it.prepare(&mut deployment, live.as_ref()) else {
+            it.survived().unwrap();
+            return false;
+        };
         let rendering = &ready.rendered.rendering;
         let mut request = request(&ready.plan, rendering, &ready.seen.ledger, &ready.seen.accounts);
         it.begin(&mut deployment).unwrap();
@@ -34,11 +44,12 @@ pub(super) fn die(host: &Host, commit: &str, until: Until) {
         request.actions = serde_json::to_value(&aftermath).unwrap();
         let staged = it.client().stage(&request, &|id| ready.tree.blob(id)).unwrap();
         if until == Until::Staged {
-            return;
+            return true;
         }
+        it.keep(&mut deployment, &ready.plan).unwrap();
         let mut switched = staged.commit().unwrap();
         if until == Until::Committed {
-            return;
+            return true;
         }
         it.record(&mut deployment, &mut switched).unwrap();
         match until {
@@ -54,7 +65,8 @@ pub(super) fn die(host: &Host, commit: &str, until: Until) {
             }
             _ => {}
         }
-    });
+        true
+    })
 }
 
 fn reloads(host: &Host) -> String {

@@ -178,6 +178,22 @@ fn k05_an_existing_file_comes_back_when_the_first_deployment_fails() {
 }
 
 #[test]
+fn a_refusal_is_recorded_once_though_drift_was_healed_meanwhile() {
+    let (world, _) = deployed("    drift: heal", &[("a", "A")]);
+    let host = world.host("one", "    drift: {mode: heal}\n");
+    world.write("headfast.yaml", "version: 1\ntargets: [\n");
+    world.commit("unreadable", &[]);
+    for word in ["edited", "edited again"] {
+        assert_eq!(status(&host.sync_by(Trigger::Poll)), Some(DeploymentStatus::Refused));
+        host.edit("a", word);
+        host.with(|it| ConfigurationMonitor::new(it).pass()).unwrap();
+        assert_eq!(host.read("a"), "A");
+    }
+    let refused = host.history().iter().filter(|it| it.status == DeploymentStatus::Refused).count();
+    assert_eq!(refused, 1);
+}
+
+#[test]
 fn a_probe_that_failed_before_blames_nobody() {
     let probe = "    probe: [{command: [/bin/sh, -c, 'test ! -e ROOT/../sick'], within: 1s}]";
     let (world, host) = deployed(probe, &[("a", "A")]);

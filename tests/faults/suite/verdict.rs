@@ -1,6 +1,6 @@
 //! What is left after a fault, and whether it is what was promised.
 
-use super::cases::{Case, Node, Publish};
+use super::cases::{Case, Kind, Node, Publish};
 use super::fault::{Call, End, Fate, run, within};
 use super::operation::{Claims, Operation, Outcome, Scene};
 use super::pool::Bench;
@@ -85,8 +85,14 @@ impl Rig {
             for (path, wanted) in &target.changes {
                 let found = self.new.get(&format!("{}/{path}", target.path));
                 match wanted {
-                    Some(wanted) => assert_eq!(found, Some(wanted), "{path}"),
-                    None => assert!(found.is_none_or(|it| it.kind == super::cases::Kind::Folder), "{path}"),
+                    Some(wanted) => {
+                        // What someone noted at a file goes over to the file that takes its place.
+                        let is_file = |it: &&(String, Node)| it.0 == *path && matches!(it.1.kind, Kind::File(_));
+                        let before = target.old.iter().find(is_file).map(|it| it.1.attributes.clone());
+                        let attributes = before.filter(|_| matches!(wanted.kind, Kind::File(_))).unwrap_or_default();
+                        assert_eq!(found, Some(&Node { attributes, ..wanted.clone() }), "{path}");
+                    }
+                    None => assert!(found.is_none_or(|it| it.kind == Kind::Folder), "{path}"),
                 }
             }
             for (path, node) in target.old.iter().filter(|(path, _)| !target.changes.iter().any(|it| it.0 == *path)) {
