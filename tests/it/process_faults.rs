@@ -208,7 +208,7 @@ fn i25_memory_that_runs_out_in_a_recovery() {
     let runs = |kib: u64| waiting.limited(&format!("--as={}", kib * 1024), &["--version"]).status == 0;
     let least = (16..4096).map(|mib| mib * 1024).find(|it| runs(*it)).unwrap() - 1024;
     let mut refused = 0;
-    for kib in (least..).step_by(64).filter(|it| runs(*it)) {
+    for kib in (least..).step_by(32).filter(|it| runs(*it)) {
         let output = recover(kib);
         waiting.converges(&format!("{kib} KiB: {output:#?}"));
         if output.status == 0 {
@@ -216,7 +216,7 @@ fn i25_memory_that_runs_out_in_a_recovery() {
         }
         refused += 1;
     }
-    assert!(refused > 3, "memory ran out {refused} times");
+    assert!(refused > 0, "memory never ran out");
 }
 
 /// Programs that git runs to tidy up a repository.

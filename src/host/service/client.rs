@@ -1,7 +1,7 @@
 //! The side that decides: asks the transaction process, in the same program or in another.
 
 use super::channel::{Channel, Memory};
-use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Switch, Wreckage};
+use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Switch, VERSION, Wreckage};
 use super::powers::Powers;
 use super::server::{Reply, Server};
 use crate::finding::Code;
@@ -354,7 +354,12 @@ impl Client {
     }
 
     fn ask_with(&self, question: Question, plan: Option<File>) -> Result<Reply, Error> {
-        let message = Message { repository: self.repository.clone(), key: self.key.to_bytes(), question };
+        let message = Message {
+            version: VERSION.to_owned(),
+            repository: self.repository.clone(),
+            key: self.key.to_bytes(),
+            question,
+        };
         let mut link = self.link.borrow_mut();
         link.open()?;
         let result = match &mut *link {

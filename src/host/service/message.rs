@@ -12,9 +12,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A question, for one repository.
 #[derive(Serialize, Deserialize)]
 pub struct Message {
+    /// The version of the program that asks. systemd may start the other side from a newer file.
+    pub version: String,
     /// The repository's name in agent.yaml.
     pub repository: String,
     /// The host's key for digests of contents.

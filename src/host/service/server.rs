@@ -1,7 +1,7 @@
 //! The side that touches targets. One message after the other, in one thread.
 
 use super::channel::{Channel, read_sealed};
-use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Span, Switch, Wreckage};
+use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sight, Span, Switch, VERSION, Wreckage};
 use super::powers::{Powers, Wish};
 use crate::host::action::{Actions, Job, Task};
 use crate::host::dir::{Dir, split};
@@ -72,7 +72,11 @@ impl Server {
 
     /// Does what is asked. `plan` holds the contents of a [`Question::Stage`].
     pub(super) fn answer(&mut self, message: Message, plan: Option<File>) -> Reply {
-        let Message { repository, key, question } = message;
+        let Message { version, repository, key, question } = message;
+        if version != VERSION {
+            let what = format!("it is headfast {VERSION} and is asked by {version}; restart headfast.service");
+            return Reply { answer: Answer::Failed(before(Error::Gone { what })), body: Vec::new() };
+        }
         let mut body = Vec::new();
         let mut turn = Turn { repository: &repository, key: DigestKey::new(key), body: &mut body };
         let answer = self.dispatch(&mut turn, question, plan).unwrap_or_else(Answer::Failed);

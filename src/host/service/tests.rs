@@ -1,5 +1,5 @@
 use super::channel::{Channel, Memory};
-use super::message::{Answer, Failed, Message, Question, Span};
+use super::message::{Answer, Failed, Message, Question, Span, VERSION};
 use super::*;
 use crate::finding::{Code, Finding};
 use crate::host::action::{Job, Task};
@@ -292,7 +292,7 @@ fn a_process_that_dies_before_it_answers_leaves_it_to_recovery() {
 fn say(world: &World, question: Question, plan: Option<std::fs::File>) -> Answer {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (mut ours, mut theirs) = (Channel::new(ours), Channel::new(theirs));
-    let message = Message { repository: "site".into(), key: KEY, question };
+    let message = Message { version: VERSION.into(), repository: "site".into(), key: KEY, question };
     ours.send(&message, &[], plan.as_ref()).unwrap();
     let received = theirs.receive::<Message>().unwrap().unwrap();
     Server::new(world.powers()).answer(received.message, received.file).answer
@@ -347,4 +347,15 @@ fn a_message_that_is_no_message_ends_the_conversation() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     drop(ours);
     assert!(Channel::new(theirs).receive::<Message>().unwrap().is_none());
+}
+
+#[test]
+fn i21_another_version_is_told_to_restart() {
+    let world = world();
+    let question = Question::Whoami;
+    let message = Message { version: "0.0.1".into(), repository: "site".into(), key: KEY, question };
+    let answer = super::server::Server::new(world.powers()).answer(message, None).answer;
+    let Answer::Failed(failed) = answer else { panic!("it is answered") };
+    assert_eq!(failed.code, "E_TRANSACTION");
+    assert!(failed.message.contains("asked by 0.0.1; restart headfast.service"), "{}", failed.message);
 }
