@@ -12,8 +12,8 @@ use model::{Chance, Fate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many seeds run when nobody asks for more.
-const SEEDS: u64 = 24;
+/// The seeds that run when nobody asks for more: those that found something once, and some that ask for every event.
+const SEEDS: [u64; 12] = [1, 2, 18, 31, 63, 86, 97, 106, 112, 141, 148, 326];
 
 /// One host with two targets, its remote, and what has happened to them.
 struct Simulation {
@@ -124,7 +124,10 @@ impl Simulation {
 fn o16_whatever_comes_in_whatever_order_the_promises_hold_and_the_host_converges() {
     let asked = std::env::var("HEADFAST_SIMULATION").unwrap_or_default();
     let (first, last) = asked.split_once('-').unwrap_or(("1", &asked));
-    let (first, last) = (first.parse().unwrap_or(1), last.parse().unwrap_or(SEEDS));
-    let failed: Vec<u64> = (first..=last).filter(|it| catch_unwind(|| Simulation::run(*it)).is_err()).collect();
+    let seeds = match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) => (first..=last).collect(),
+        _ => SEEDS.to_vec(),
+    };
+    let failed: Vec<u64> = seeds.into_iter().filter(|it| catch_unwind(|| Simulation::run(*it)).is_err()).collect();
     assert_eq!(failed, Vec::<u64>::new(), "these seeds failed; the story of each is above");
 }

@@ -35,7 +35,7 @@ impl Simulation {
             self.commit("start", Fate::Good, &files);
             return self.tell("push: start");
         };
-        let (fate, files) = match self.chance.below(10) {
+        let (fate, mut files) = match self.chance.below(10) {
             0..=3 => (Fate::Good, self.changed(&head)),
             4..=6 => (Fate::Bad, self.changed(&head)),
             7 => (Fate::Invalid, self.changed(&head)),
@@ -45,6 +45,11 @@ impl Simulation {
             }
             _ => (Fate::Good, self.revision(&head).1),
         };
+        // Where no file changes nothing is probed: a commit that fails differs from every good one.
+        let keep = files.get_mut("app/keep").unwrap();
+        if (fate == Fate::Bad) != keep.starts_with("fails") {
+            *keep = format!("{} {}", if fate == Fate::Bad { "fails" } else { "works" }, self.commits.len());
+        }
         let subject = format!("{fate:?} {}", self.commits.len());
         let id = self.commit(&subject, fate, &files);
         self.tell(format!("push: {subject} {}", &id[..12]));

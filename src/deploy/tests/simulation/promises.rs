@@ -4,11 +4,46 @@ use super::model::Files;
 use super::*;
 use crate::finding::Code;
 use crate::host::transaction;
+use crate::monitor::DriftItem;
 use crate::render::Digest;
 use crate::state::KeptFile;
 
 /// The mode of a file that nobody has changed.
 const MODE: u32 = 0o644;
+
+/// What headfast says, read at once.
+struct Said {
+    live: Option<Deployment>,
+    history: Vec<Deployment>,
+    quarantined: Vec<Digest>,
+    /// Path and content.
+    kept: Vec<(String, String)>,
+    strays: Vec<(String, String)>,
+    drift: Result<Option<DriftReport>, crate::deploy::Error>,
+}
+
+impl Said {
+    fn by(deployer: &ConfigurationDeployer<'_>) -> Said {
+        let store = deployer.store();
+        let read = |it: &KeptFile| {
+            let path = format!("{}/{}", name(&it.kept.root), it.kept.path);
+            (path, String::from_utf8(store.read_kept(&it.kept.id).unwrap()).unwrap())
+        };
+        Said {
+            live: store.live("site").unwrap(),
+            history: store.deployments(Some("site"), 1000).unwrap(),
+            quarantined: store.quarantined("site").unwrap().into_iter().map(|it| it.digest).collect(),
+            kept: store.kept(Some("site")).unwrap().iter().map(read).collect(),
+            strays: deployer.client().strays(&store.roots("site").unwrap()).unwrap(),
+            drift: ConfigurationMonitor::new(deployer).scan(),
+        }
+    }
+}
+
+/// Returns the target's name, which its directory has too.
+fn name(root: &str) -> &str {
+    root.rsplit('/').next().unwrap()
+}
 
 impl Simulation {
     /// Looks whether the promises hold. After a pass that came to its end nothing is left half-done.
@@ -16,38 +51,31 @@ impl Simulation {
     pub(super) fn promises(&mut self, ended: bool) {
         let state_dir = self.host.settings.state_dir.to_str().unwrap().to_owned();
         let is_pending = transaction::is_pending(&state_dir, "site").unwrap();
-        if ended {
-            self.hold(!is_pending, || "a transaction is left after a pass".to_owned());
-            let strays = self.host.with(|it| it.client().strays(&it.store().roots("site").unwrap())).unwrap();
-            self.hold(strays.is_empty(), || format!("left after a pass: {strays:?}"));
-            let history = self.host.history();
-            let in_progress = history.iter().find(|it| it.status == DeploymentStatus::InProgress);
-            self.hold(in_progress.is_none(), || format!("in progress after a pass: {in_progress:?}"));
-            self.not_quarantined();
-        }
+        self.hold(!is_pending || !ended, || "a transaction is left after a pass".to_owned());
         if is_pending {
-            // Between two revisions, but in each target exactly one of them.
-            for target in ["app/", "other/"] {
-                let mixed: Vec<String> =
-                    self.commits().iter().filter_map(|it| self.differs(Some(it), target)).collect();
-                let nothing = self.differs(None, target);
-                let is_one = mixed.len() < self.commits().len() || nothing.is_none();
-                self.hold(is_one, || format!("{target} is no revision's: {mixed:#?}"));
-            }
-            return;
+            return self.is_one_revision();
         }
-        let live = self.deployed();
-        let differs = self.differs(live.as_deref(), "");
+        let said = self.host.with(Said::by);
+        if ended {
+            self.hold(said.strays.is_empty(), || format!("left after a pass: {:?}", said.strays));
+            let in_progress = said.history.iter().find(|it| it.status == DeploymentStatus::InProgress);
+            self.hold(in_progress.is_none(), || format!("in progress after a pass: {in_progress:?}"));
+            self.is_innocent(&said);
+        }
+        let live = said.live.as_ref().map(|it| it.revision.as_str());
+        let differs = self.differs(live, "");
         self.hold(differs.is_none(), || format!("not what is deployed ({live:?}): {}", differs.unwrap_or_default()));
-        self.nothing_is_lost();
-        self.drift_is_seen();
+        self.nothing_is_lost(&said);
+        self.drift_is_seen(&said);
     }
 
-    /// Every commit of the branch: the reverts that headfast made too.
-    fn commits(&self) -> Vec<String> {
-        let mut commits = self.commits.clone();
-        commits.extend(self.head());
-        commits
+    /// Between two revisions each target is exactly one of them.
+    fn is_one_revision(&self) {
+        for target in ["app/", "other/"] {
+            let commits = self.commits.iter().cloned().chain(self.head()).map(Some).chain([None]);
+            let differs: Vec<_> = commits.map(|it| self.differs(it.as_deref(), target)).collect();
+            self.hold(differs.contains(&None), || format!("{target} is no revision's: {differs:#?}"));
+        }
     }
 
     fn deployed(&self) -> Option<String> {
@@ -69,44 +97,32 @@ impl Simulation {
         })
     }
 
-    fn not_quarantined(&self) {
-        let Some(live) = self.host.with(|it| it.store().live("site")).unwrap() else { return };
-        let quarantined = self.host.with(|it| it.store().quarantined("site")).unwrap();
-        let is_held = quarantined.iter().any(|it| live.digest.as_ref() == Some(&it.digest));
+    /// What is live has not failed here.
+    fn is_innocent(&self, said: &Said) {
+        let Some(live) = &said.live else { return };
+        let is_held = said.quarantined.iter().any(|it| live.digest.as_ref() == Some(it));
         self.hold(!is_held, || format!("a quarantined rendering is live: {live:?}"));
         self.hold(self.revision(live.revision.as_str()).0 == Fate::Good, || format!("what fails is live: {live:?}"));
     }
 
     /// What someone wrote is live, or was kept.
-    fn nothing_is_lost(&self) {
+    fn nothing_is_lost(&self, said: &Said) {
         let live = self.live();
-        let kept = self.kept();
-        for (path, content) in &self.edits {
-            let is_live = live.get(path).is_some_and(|it| it.0 == *content);
-            let is_kept = kept.iter().any(|it| it.0 == *path && it.1 == *content);
-            self.hold(is_live || is_kept, || format!("lost: {path} {content}"));
+        for it in &self.edits {
+            let is_live = live.get(&it.0).is_some_and(|there| there.0 == it.1);
+            self.hold(is_live || said.kept.contains(it), || format!("lost: {} {}", it.0, it.1));
         }
     }
 
-    fn kept(&self) -> Vec<(String, String)> {
-        let path =
-            |it: &KeptFile| format!("{}/{}", Path::new(&it.kept.root).file_name().unwrap().display(), it.kept.path);
-        self.host.with(|it| {
-            let kept = it.store().kept(Some("site")).unwrap();
-            let read = |id: &str| String::from_utf8(it.store().read_kept(id).unwrap()).unwrap();
-            kept.iter().map(|it| (path(it), read(&it.kept.id))).collect()
-        })
-    }
-
     /// What headfast calls drift is what differs from the live revision, no more and no less.
-    fn drift_is_seen(&self) {
-        let report = match self.host.with(|it| ConfigurationMonitor::new(it).scan()) {
+    fn drift_is_seen(&self, said: &Said) {
+        let report = match &said.drift {
             Ok(Some(report)) => report,
             Ok(None) => return,
             Err(error) => return self.hold(self.is_damaged, || format!("no drift to be had: {error}")),
         };
-        let name = |it: &LivePath| format!("{}/{}", Path::new(&it.root).file_name().unwrap().display(), it.path);
-        let reported: BTreeSet<String> = report.items.iter().map(|it| name(&it.at)).collect();
+        let shown = |it: &DriftItem| format!("{}/{}", name(&it.at.root), it.at.path);
+        let reported: BTreeSet<String> = report.items.iter().map(shown).collect();
         let live = self.live();
         let wanted = self.revision(report.deployment.revision.as_str()).1;
         let differs = |(path, content): &(&String, &String)| live.get(*path) != Some(&((*content).clone(), MODE));
