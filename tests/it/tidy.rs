@@ -209,3 +209,27 @@ fn the_rooms_are_declared_in_reading_order() {
     let positions: Vec<usize> = declared.iter().map(|it| order[it]).collect();
     assert!(positions.is_sorted(), "declare the rooms in the order of ARCHITECTURE.md: {declared:?}");
 }
+
+/// Every row of the list of faults has its line in the documents, and every test that one names exists.
+#[test]
+fn the_tests_of_reliability_md_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/reliability.md")).expect("the document is there");
+    for (section, last) in [('B', 23), ('H', 32), ('I', 27), ('K', 11), ('L', 17), ('O', 16)] {
+        for row in 1..=last {
+            let line = text.lines().find(|it| it.starts_with(&format!("| {section}{row} |")));
+            let line = line.unwrap_or_else(|| panic!("{section}{row} is missing"));
+            assert!(!line.contains("**none**"), "{section}{row} names no test, and does not say why");
+        }
+    }
+    let mut n_named = 0;
+    for cell in text.lines().filter(|it| it.starts_with("| ")).flat_map(|it| it.split("<br>")) {
+        let names: Vec<&str> = cell.split('`').collect();
+        // `file`: `test`
+        let [.., file, ": ", test, _] = names.as_slice() else { continue };
+        let source = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(source.contains(&format!("fn {test}(")), "{file} has no test {test}");
+        n_named += 1;
+    }
+    assert!(n_named > 200, "only {n_named} tests are named");
+}
