@@ -270,9 +270,7 @@ impl Dir {
         on!(self.handle, flush_file_system()).map_err(Error::io("flush the file system of", self.path.clone()))
     }
 
-    /// Takes the exclusive lock on the directory that lasts as long as this handle; `false` when another keeps it.
-    ///
-    /// Waits a little: the process of an agent that was killed goes away just after it.
+    /// Takes the exclusive lock on the directory that lasts as long as this handle; `false` when another has it.
     pub fn lock(&self) -> Result<bool, Error> {
         match on!(self.handle, lock()) {
             Ok(()) => {

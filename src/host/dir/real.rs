@@ -9,11 +9,6 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
-use std::time::{Duration, Instant};
-
-/// How long a lock is waited for, and how long between two tries.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// To go through a directory, or look at it, takes no right to list it.
@@ -282,16 +277,9 @@ pub(super) fn flush_file_system(fd: &OwnedFd) -> Result<(), Errno> {
     rustix::fs::syncfs(fd)
 }
 
-/// Takes the exclusive lock; waits a little for whoever has it.
+/// Takes the exclusive lock, or finds that another has it.
 pub(super) fn lock(fd: &OwnedFd) -> Result<(), Errno> {
-    let deadline = Instant::now() + LOCK_WAIT;
-    loop {
-        match rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => crate::host::process::pause(LOCK_PAUSE),
-            Err(Errno::INTR) => {}
-            other => return other,
-        }
-    }
+    rustix::io::retry_on_intr(|| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
 }
 
 pub(super) fn unlock(fd: &OwnedFd) -> Result<(), Errno> {

@@ -5,7 +5,7 @@ use super::message::{Answer, Ask, Copy, Failed, Message, Question, Recovery, Sig
 use super::powers::{Powers, Wish};
 use crate::host::action::{Actions, Job, Task};
 use crate::host::dir::{Dir, split};
-use crate::host::process::Outcome;
+use crate::host::process::{self, Outcome};
 use crate::host::scan::{self, DigestKey};
 use crate::host::transaction::{self, CommitError, Recovered, Request, Staged, Surprise, Switched, Wreck};
 use crate::host::{Error, fitness, live, view};
@@ -17,6 +17,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a lock is waited for, and how long between two tries.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Answers questions about targets, and changes them.
 pub struct Server {
@@ -204,7 +209,7 @@ impl Server {
             read_sealed(plan, *span)
                 .map_err(|error| ReadError { what: format!("the content {id}"), reason: error.to_string() })
         };
-        let staged = transaction::stage(&self.powers.state_dir, request, &turn.key, &blob)?;
+        let staged = patiently(|| transaction::stage(&self.powers.state_dir, request, &turn.key, &blob))?;
         self.held = Held::Staged(Box::new(staged));
         Ok(Answer::Done)
     }
@@ -253,7 +258,7 @@ impl Server {
         // Whatever was under way here is for recovery to judge, like after a crash.
         self.held = Held::Nothing;
         self.allow_left_over(turn)?;
-        let recovered = transaction::recover(&self.powers.state_dir, turn.repository, &turn.key)?;
+        let recovered = patiently(|| transaction::recover(&self.powers.state_dir, turn.repository, &turn.key))?;
         Ok(Answer::Recovered(match recovered {
             Recovered::Nothing => Recovery::Nothing,
             Recovered::Abandoned(_) => Recovery::Abandoned,
@@ -399,6 +404,17 @@ impl Turn<'_> {
         self.body.extend_from_slice(&bytes);
         let link = matches!(found.kind, LiveKind::Link(_));
         Ok(Some(Copy { link, mode: found.mode, uid: found.uid, gid: found.gid, content }))
+    }
+}
+
+/// Waits a little for whoever has a target's lock: the process of an agent that was killed goes away just after it.
+fn patiently<T>(mut work: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match work() {
+            Err(Error::Owned { .. }) if Instant::now() < deadline => process::pause(LOCK_PAUSE),
+            other => return other,
+        }
     }
 }
 

@@ -154,7 +154,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn chosen_cases() -> Vec<Case> {
     let wanted = std::env::var_os("HEADFAST_FAULTS_CASE").unwrap_or_default();
     let mut cases = cases::all(Publish::InPlace);
-    cases.retain(|it| it.name.contains(&*wanted.to_string_lossy()));
+    let is_full = std::env::var_os("HEADFAST_FAULTS").is_some_and(|it| it == "full");
+    cases.retain(|it| it.name.contains(&*wanted.to_string_lossy()) && (is_full || !it.is_large));
     cases
 }
 
