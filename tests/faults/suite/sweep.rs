@@ -14,6 +14,26 @@ const ERRNOS: [i32; 6] = [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS, li
 /// What fails for ever is well again after so many calls more, so that a program that repeats them comes to an end.
 const PATIENCE: usize = 1_000;
 
+/// Where in an operation something goes wrong.
+#[derive(Clone, Copy)]
+pub struct Point {
+    count: usize,
+    /// Which call it must be, when that is known: the operation may have taken another way than the one that was counted.
+    number: Option<i64>,
+}
+
+impl From<usize> for Point {
+    fn from(count: usize) -> Point {
+        Point { count, number: None }
+    }
+}
+
+impl From<&Call> for Point {
+    fn from(call: &Call) -> Point {
+        Point { count: call.count, number: Some(call.number) }
+    }
+}
+
 /// What goes wrong at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -51,10 +71,15 @@ impl Fault {
         matches!(self, Fault::Kill | Fault::DoneAndFails(_))
     }
 
-    /// Lets an operation run into this at its `n`-th call; returns what was not as it had to be.
-    fn strike(self, n: usize, run: impl FnOnce(&mut dyn FnMut(&Call) -> Fate) -> End) -> Option<&'static str> {
+    /// Lets an operation run into this at one of its calls; returns what was not as it had to be.
+    fn strike(self, at: Point, run: impl FnOnce(&mut dyn FnMut(&Call) -> Fate) -> End) -> Option<&'static str> {
+        let n = at.count;
         let (mut came, mut endless) = (false, false);
         let end = run(&mut |call| {
+            // A lie of another call, as that it has opened a file, would be one that no kernel tells.
+            if call.count == n && at.number.is_some_and(|it| it != call.number) {
+                return Fate::Happens;
+            }
             came |= call.count == n;
             endless |= call.count > n + PATIENCE;
             self.fate(n, call)
@@ -72,18 +97,18 @@ impl Fault {
     }
 
     /// Lets an operation on a fresh tree run into this.
-    pub fn hit(self, rig: &Rig, operation: Operation, n: usize) -> Option<&'static str> {
+    pub fn hit(self, rig: &Rig, operation: Operation, at: impl Into<Point>) -> Option<&'static str> {
         match self.needs_a_process() {
-            true => self.strike(n, |fates| rig.attack(operation, fates)),
-            false => self.strike(n, |fates| rig.disturb(operation, fates)),
+            true => self.strike(at.into(), |fates| rig.attack(operation, fates)),
+            false => self.strike(at.into(), |fates| rig.disturb(operation, fates)),
         }
     }
 
     /// Lets a recovery run into this.
-    fn hit_recovery(self, rig: &Rig, operation: Operation, n: usize) -> Option<&'static str> {
+    fn hit_recovery(self, rig: &Rig, operation: Operation, at: impl Into<Point>) -> Option<&'static str> {
         match self.needs_a_process() {
-            true => self.strike(n, |fates| rig.attack_recovery(operation, fates)),
-            false => self.strike(n, |fates| rig.disturb_recovery(operation, fates)),
+            true => self.strike(at.into(), |fates| rig.attack_recovery(operation, fates)),
+            false => self.strike(at.into(), |fates| rig.disturb_recovery(operation, fates)),
         }
     }
 }
@@ -261,7 +286,7 @@ fn faults(rig: &Rig, operation: Operation, family: Family, calls: &[Call], cover
         let faults = family.faults(call);
         for fault in faults {
             let point = format!("{} before call {} ({}), {fault:?}", operation.name(), call.count, call.name());
-            match fault.hit(rig, operation, call.count) {
+            match fault.hit(rig, operation, call) {
                 Some(reason) => tally.fails(&point, reason),
                 None => rig.judge(operation, Some(rig.expected(operation)), &point, &mut tally),
             }
@@ -283,7 +308,7 @@ fn kill_by_state(rig: &Rig, operation: Operation) -> Tally {
         }
         let point = format!("{} before call {} ({}), Kill", operation.name(), state.call.count, state.call.name());
         let before = (tally.old, tally.new);
-        match Fault::Kill.hit(rig, operation, state.call.count) {
+        match Fault::Kill.hit(rig, operation, &state.call) {
             Some(reason) => tally.fails(&point, reason),
             None => rig.judge(operation, Some(rig.expected(operation)), &point, &mut tally),
         }
@@ -365,7 +390,7 @@ fn recovery_faults(rig: &Rig, operation: Operation, family: Family, crash: usize
             crash_at(rig, operation, crash);
             let expected = rig.expected(operation);
             let point = format!("{name} from call {crash}, before call {} ({}), {fault:?}", call.count, call.name());
-            match fault.hit_recovery(rig, operation, call.count) {
+            match fault.hit_recovery(rig, operation, call) {
                 Some(reason) => tally.fails(&point, reason),
                 None => judge_recovery(rig, operation, expected, &point, &mut tally),
             }

@@ -116,6 +116,7 @@ impl Rig {
             && self.world.inodes() == *inodes
             && self.world.tree() == self.old
         {
+            self.world.tidy();
             return request.clone();
         }
         self.world.reset(&self.case);

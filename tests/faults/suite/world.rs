@@ -95,6 +95,11 @@ impl World {
         std::fs::write(self.ledger_path(), serde_json::to_vec(&ledger).unwrap()).unwrap();
     }
 
+    /// Removes all of the state but the ledger, so that an operation finds what it finds on a fresh host.
+    pub fn tidy(&self) {
+        std::fs::remove_dir_all(Path::new(&self.state).join("transactions")).ok();
+    }
+
     /// Flushes the file system that everything is on.
     pub fn flush(&self) {
         rustix::fs::syncfs(std::fs::File::open(&self.base).unwrap()).unwrap();
