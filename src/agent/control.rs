@@ -200,6 +200,7 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
     #[test]
     fn the_protocol_is_what_it_was() {
@@ -223,6 +224,13 @@ mod tests {
         insta::assert_snapshot!(text.join(" "), @r#"{"phase":{"repository":"site","phase":"fetch"}} {"print":"a\n"} {"exit":6} "refused""#);
     }
 
+    /// Leaves a socket behind that nobody ever listened on: of one that was closed, a child that another test is about to
+    /// start may still have a copy.
+    fn leave_socket(path: &Path) {
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    }
+
     #[test]
     fn without_a_daemon_nobody_answers() {
         let temp = tempfile::tempdir().unwrap();
@@ -236,12 +244,12 @@ mod tests {
         assert_eq!(ask(&temp.path().join("none"), &request, |_| {}).unwrap(), None);
         assert_eq!(ask(temp.path(), &request, |_| {}).unwrap(), None);
         // A killed daemon leaves its socket behind.
-        drop(std::os::unix::net::UnixListener::bind(temp.path().join(SOCKET)).unwrap());
+        leave_socket(&temp.path().join(SOCKET));
         assert_eq!(ask(temp.path(), &request, |_| {}).unwrap(), None);
         let long = temp.path().join("x".repeat(100)).join("y".repeat(100));
         std::fs::create_dir_all(&long).unwrap();
         assert_eq!(ask(&long, &request, |_| {}).unwrap(), None);
-        drop(std::os::unix::net::UnixListener::bind(Address::of(&long).unwrap().path).unwrap());
+        leave_socket(&Address::of(&long).unwrap().path);
         assert!(long.join(SOCKET).exists());
         assert_eq!(ask(&long, &request, |_| {}).unwrap(), None);
     }

@@ -108,7 +108,11 @@ fn h05_no_handle_ever_leads_out_of_a_target() {
     };
     let (mut inside, mut refused) = (0u64, 0u64);
     under_attack(&[&swap], || {
-        for round in 0..rounds(10_000) {
+        // Until it took place, however seldom this machine lets the other thread run.
+        for round in 0u64.. {
+            if round >= rounds(10_000) && inside > 0 && refused > 0 {
+                break;
+            }
             let below = if round.is_multiple_of(2) { target.below("d") } else { target.below_by_walking("d") };
             match below {
                 Ok(Some(dir)) => {
@@ -126,7 +130,6 @@ fn h05_no_handle_ever_leads_out_of_a_target() {
             }
         }
     });
-    assert!(inside > 0 && refused > 0, "{inside} inside, {refused} refused: the race did not take place");
     assert_eq!(state_of(&victim), before);
 }
 
@@ -189,7 +192,7 @@ fn h05_h06_deployments_under_attack_harm_nothing_outside() {
     under_attack(&[&swap, &plant, &steal], || {
         // An attempt that meets the link is over at once, so attempts alone say little: some must get through.
         for round in 0..rounds(100_000) {
-            if n_new >= rounds(30) {
+            if n_new >= rounds(30) && !errors.is_empty() {
                 break;
             }
             let content = format!("round {round}");
@@ -281,7 +284,11 @@ fn h09_a_fifo_that_takes_a_files_place_never_blocks() {
     let target = world.dir();
     let mut refused = 0;
     under_attack(&[&swap], || {
-        for _ in 0..rounds(10_000) {
+        // Until it took place, however seldom this machine lets the other thread run.
+        for round in 0u64.. {
+            if round >= rounds(10_000) && refused > 0 {
+                break;
+            }
             match scan::observe(&target, "f", &world.key) {
                 Ok(found) => assert!(found.is_some()),
                 Err(error) => {
@@ -292,7 +299,6 @@ fn h09_a_fifo_that_takes_a_files_place_never_blocks() {
             scan::read(&target, "f").ok();
         }
     });
-    assert!(refused > 0, "the race did not take place");
 }
 
 #[test]

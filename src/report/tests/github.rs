@@ -1,8 +1,9 @@
 //! Posting, against a forge of our own.
 
 use super::*;
+use rustix::net::{AddressFamily, SocketType};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -176,9 +177,10 @@ fn m13_an_answer_that_never_ends_does_not_change_what_it_says() {
 
 #[test]
 fn m13_a_forge_that_is_not_there_is_tried_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let api = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound and not listening: of a listener that was closed, a child of another test may still have a copy.
+    let deaf = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&deaf, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let api = format!("http://{}", SocketAddrV4::try_from(rustix::net::getsockname(&deaf).unwrap()).unwrap());
     assert_eq!(waits(&Client::new().post(&api)), None);
 }
 
