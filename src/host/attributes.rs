@@ -85,7 +85,7 @@ impl Attributes {
         for (attribute, value) in others {
             // What the file has by itself need not be set, which may take powers that the process lacks.
             if get(file.opened(), attribute).map_err(failed(dir, name))?.as_ref() != Some(value) {
-                file.opened().set_attribute(attribute.as_bytes(), value).map_err(failed(dir, name))?;
+                file.opened().give_attribute(attribute.as_bytes(), value).map_err(failed(dir, name))?;
             }
         }
         Ok(())
@@ -125,7 +125,7 @@ pub(super) fn inherit(parent: &Dir, made: &Dir) -> Result<(), Error> {
         let wanted = get(parent.opened(), from).map_err(failed(parent, ""))?;
         match (wanted, get(made.opened(), attribute).map_err(failed(made, ""))?) {
             (Some(wanted), has) if has.as_ref() != Some(&wanted) => {
-                made.opened().set_attribute(attribute.as_bytes(), &wanted)
+                made.opened().give_attribute(attribute.as_bytes(), &wanted)
             }
             (None, Some(_)) if attribute != LABEL => made.opened().remove_attribute(attribute.as_bytes()),
             _ => Ok(()),

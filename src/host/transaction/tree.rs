@@ -2,7 +2,7 @@
 
 use super::generation::{TREE, same_file};
 use super::journal::{Carried, DirectoryChange, Root};
-use super::stage::{FLUSH_EACH_MAX, New, file_id, write_one};
+use super::stage::{FLUSH_EACH_MAX, New, file_id, must_keep, write_one};
 use super::switch::conflict;
 use super::{ReadBlob, TargetChange};
 use crate::host::Error;
@@ -10,7 +10,7 @@ use crate::host::attributes;
 use crate::host::dir::{Dir, File, Found, split, type_name};
 use crate::host::live;
 use crate::host::scan::{DigestKey, entry};
-use crate::plan::Stat;
+use crate::plan::{LiveKind, Stat};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ pub(super) fn build(
         let attributes = attributes::wanted(source.as_ref().unwrap_or(&tree), &file.path, change)?;
         let new = New { row, attributes, outgoing: change.outgoing.as_ref(), flush: false };
         let written = write_one(&builder.folder(folder)?, name, content, &new, key, blob)?;
-        builder.written(&file.path, written.digest.is_some());
+        builder.written(&file.path, written.kind == LiveKind::File);
         file.incoming = Some(written);
     }
     builder.drop_emptied()?;
@@ -224,6 +224,11 @@ impl<'a> Builder<'a> {
             true => same_file(&now.stat, &before.stat),
             false => from.look(name)?.is_some_and(|it| it.stat == before.stat),
         };
+        // Of a link only the owner was given; its mode is nobody's.
+        let access = |it: &Found| (if it.kind == FileType::Symlink { 0 } else { it.mode }, it.uid, it.gid);
+        if is_same {
+            must_keep(to, access(&now), access(before))?;
+        }
         let from = if is_same { before.stat } else { Stat::default() };
         let sensitive = self.sensitive.contains(path.as_str());
         self.carried.push(Carried { path, shared, sensitive, digest, from, to: now.stat });
@@ -300,6 +305,8 @@ impl<'a> Builder<'a> {
             {
                 dir.copy_attributes(&from)?;
             }
+            let found = dir.look(".")?.ok_or_else(|| conflict(&dir, "", "the new tree is gone"))?;
+            must_keep(&dir, (found.mode, found.uid, found.gid), (folder.mode, folder.uid, folder.gid))?;
             if flush_each {
                 dir.flush()?;
             }

@@ -120,6 +120,22 @@ fn a_stage_that_fails_half_way_leaves_nothing() {
 }
 
 #[test]
+fn a_link_that_is_new_is_a_part_of_the_new_tree() {
+    let world = published();
+    let mut request = world.next(&[("link", Some("")), ("a", Some("new a"))], &[]);
+    let link = Recorded { kind: LiveKind::Link("a".into()), mode: 0o777, ..row() };
+    request.targets[0].changes[0].incoming = Some((Content::Link("a".into()), link));
+    let mut switched = world.begin(&request).unwrap().commit(&world.key).unwrap();
+    switched.settle().unwrap();
+    switched.finish().unwrap();
+    let link = world.target.join("current/link");
+    assert_eq!(
+        (std::fs::read_link(&link).unwrap().to_str(), std::fs::read_to_string(&link).unwrap()),
+        (Some("a"), "new a".into())
+    );
+}
+
+#[test]
 fn h08_special_files_in_the_tree_are_refused_by_name() {
     let world = published();
     let fifo = world.target.join("current/fifo");
