@@ -5,6 +5,8 @@
 pub enum Publish {
     /// Each name is switched.
     InPlace,
+    /// A complete tree is made beside the live one, and one link is switched.
+    Generations,
 }
 
 /// A tree before and after, spread over targets.
@@ -31,6 +33,8 @@ pub struct Target {
     pub old: Vec<(String, Node)>,
     /// Folders among these that headfast made.
     pub made: Vec<String>,
+    /// Files among these that hold a secret.
+    pub sensitive: Vec<String>,
     /// What is wanted at each path: a file or link, or nothing.
     pub changes: Vec<(String, Option<Node>)>,
 }
@@ -159,13 +163,19 @@ fn target(path: &'static str, turns: impl Iterator<Item = Turn>) -> Target {
 }
 
 /// A target in which somebody else has a file too.
-fn shared(mut target: Target) -> Target {
+fn shared(mut target: Target, publish: Publish) -> Target {
     target.old.push(("others/file".into(), tagged(others_file("not headfast's\n", 0o604))));
+    if publish == Publish::Generations {
+        // What does not change is a part of the new tree, too.
+        target.old.push(("same/secret".into(), file("of the old tree alone\n", 0o600)));
+        target.old.push(("same/link".into(), link("secret")));
+        target.sensitive.push("same/secret".into());
+    }
     target
 }
 
 /// Targets by their number; the third does not exist before.
-fn targets(count: usize, turns: impl Fn(usize) -> Vec<Turn>) -> Vec<Target> {
+fn targets(publish: Publish, count: usize, turns: impl Fn(usize) -> Vec<Turn>) -> Vec<Target> {
     let paths = ["one", "two", "absent/three"];
     paths
         .iter()
@@ -173,13 +183,17 @@ fn targets(count: usize, turns: impl Fn(usize) -> Vec<Turn>) -> Vec<Target> {
         .enumerate()
         .map(|(idx, path)| {
             let target = target(path, turns(idx).into_iter());
-            if *path == "absent/three" { target } else { shared(target) }
+            if *path == "absent/three" { target } else { shared(target, publish) }
         })
         .collect()
 }
 
 fn case(name: &str, publish: Publish, targets: Vec<Target>) -> Case {
-    Case { name: name.to_owned(), publish, is_checked: false, is_large: false, targets }
+    let how = match publish {
+        Publish::InPlace => "",
+        Publish::Generations => "generations: ",
+    };
+    Case { name: format!("{how}{name}"), publish, is_checked: false, is_large: false, targets }
 }
 
 /// All cases of a way to publish: 1, 3 and 50 files in 1 and 3 targets.
@@ -190,19 +204,20 @@ pub fn all(publish: Publish) -> Vec<Case> {
     let fresh = |count: usize| -> Vec<Turn> {
         [Turn::CreatedInNewFolders, Turn::LinkCreated].iter().cycle().take(count).copied().collect()
     };
-    let one = |turn| targets(1, |_| vec![turn]);
+    let one = |turn| targets(publish, 1, |_| vec![turn]);
+    let several = |count: usize, from: usize| targets(publish, 1, |_| cycle(from, count));
     let three = |each: usize, from: usize| {
-        targets(3, move |idx| if idx == 2 { fresh(each) } else { cycle(from + each * idx, each) })
+        targets(publish, 3, move |idx| if idx == 2 { fresh(each) } else { cycle(from + each * idx, each) })
     };
     vec![
         case("1 file, 1 target: replaced", publish, one(Turn::Replaced)),
         case("1 file, 1 target: made with folders", publish, one(Turn::CreatedInNewFolders)),
         case("1 file, 1 target: removed with its folder", publish, one(Turn::RemovedWithItsFolder)),
         case("1 file, 3 targets", publish, three(1, 0)),
-        Case { is_checked: true, ..case("3 files, 1 target: checked", publish, targets(1, |_| cycle(0, 3))) },
-        case("3 files, 1 target: kinds change", publish, targets(1, |_| cycle(4, 3))),
+        Case { is_checked: true, ..case("3 files, 1 target: checked", publish, several(3, 0)) },
+        case("3 files, 1 target: kinds change", publish, several(3, 4)),
         case("3 files, 3 targets", publish, three(3, 2)),
-        Case { is_large: true, ..case("50 files, 1 target", publish, targets(1, |_| cycle(0, 50))) },
+        Case { is_large: true, ..case("50 files, 1 target", publish, several(50, 0)) },
         Case { is_large: true, ..case("50 files, 3 targets", publish, three(17, 0)) },
     ]
 }

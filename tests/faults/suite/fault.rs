@@ -51,6 +51,8 @@ const READ_ONLY: &[i64] = &[
     libc::SYS_flock,
     libc::SYS_getrandom,
     libc::SYS_fstatfs,
+    libc::SYS_fgetxattr,
+    libc::SYS_flistxattr,
 ];
 
 /// A system call that is about to be made.
@@ -82,9 +84,9 @@ impl Call {
         [libc::SYS_write, libc::SYS_pwrite64].contains(&self.number)
     }
 
-    /// Whether it writes or gives a file its owner or mode, which some file systems do in word only.
+    /// Whether it writes or gives a file its owner, mode or attribute, which some file systems do in word only.
     pub fn is_change(&self) -> bool {
-        let others = [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fchownat];
+        let others = [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_fsetxattr];
         self.is_write() || others.contains(&self.number)
     }
 
@@ -127,6 +129,11 @@ impl Call {
             (libc::SYS_getrandom, "getrandom"),
             (libc::SYS_lseek, "lseek"),
             (libc::SYS_ioctl, "ioctl"),
+            (libc::SYS_fgetxattr, "fgetxattr"),
+            (libc::SYS_fsetxattr, "fsetxattr"),
+            (libc::SYS_flistxattr, "flistxattr"),
+            (libc::SYS_fremovexattr, "fremovexattr"),
+            (libc::SYS_utimensat, "utimensat"),
         ];
         known.iter().find(|it| it.0 == self.number).map_or(format!("call {}", self.number), |it| it.1.to_owned())
     }

@@ -161,7 +161,7 @@ const LONG_SUITES: [&str; 2] = ["i08_damaged_journals", "o08_two_agents_at_once"
 
 fn chosen_cases() -> Vec<Case> {
     let wanted = std::env::var_os("HEADFAST_FAULTS_CASE").unwrap_or_default();
-    let mut cases = cases::all(Publish::InPlace);
+    let mut cases = [Publish::InPlace, Publish::Generations].map(cases::all).concat();
     let is_full = std::env::var_os("HEADFAST_FAULTS").is_some_and(|it| it == "full");
     let is_usual = |it: &Case| is_full || !wanted.is_empty() || USUAL_CASES.contains(&it.name.as_str());
     cases.retain(|it| it.name.contains(&*wanted.to_string_lossy()) && is_usual(it));

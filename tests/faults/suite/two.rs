@@ -1,6 +1,6 @@
 //! Two agents with state directories of their own and one target: wherever the first is, the second does not come between.
 
-use super::cases::Case;
+use super::cases::{Case, Publish};
 use super::fault::{Call, Child, Fate};
 use super::operation::{Claims, Operation, Outcome, Scene};
 use super::pool::{Bench, Unit};
@@ -76,7 +76,7 @@ fn meet(rig: &Rig, call: &Call, fates: &dyn Fn(&Call) -> Fate, tally: &mut Tally
         tally.mixed += 1;
         return tally.problem(format!("{point}: they came between each other: {:?}", tree.keys()));
     }
-    if let Some(row) = winner.wrong_row(true) {
+    if let Some(row) = winner.wrong_row(rig.case.publish == Publish::InPlace) {
         tally.not_converged += 1;
         return tally.problem(format!("{point}: {row}"));
     }

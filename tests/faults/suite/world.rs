@@ -1,10 +1,10 @@
 //! A live directory with targets, a state directory, and a ledger: made, looked at and compared.
 
-use super::cases::{Case, Kind, Node};
-use headfast::host::transaction::{Change, Request, Rows, TargetChange};
-use headfast::host::{DigestKey, Dir, scan};
+use super::cases::{self, Case, Kind, Node};
+use headfast::host::transaction::{self, Change, Request, Rows, TargetChange};
+use headfast::host::{DigestKey, live, scan};
 use headfast::manifest::Publish;
-use headfast::plan::{LiveEntry, LiveKind, Recorded, Stat};
+use headfast::plan::{LiveEntry, LiveKind, Recorded, Restat, Stat};
 use headfast::render::{Content, TargetPath};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -77,11 +77,15 @@ impl World {
         let mut ledger = Ledger::new();
         for target in case.targets.iter().filter(|it| !it.old.is_empty()) {
             let root = PathBuf::from(self.root(target.path));
-            std::fs::create_dir_all(&root).unwrap();
+            let folder = match case.publish {
+                cases::Publish::InPlace => root.clone(),
+                cases::Publish::Generations => begin_generations(&root),
+            };
+            std::fs::create_dir_all(&folder).unwrap();
             for (path, node) in &target.old {
-                make(&root.join(path), node);
+                make(&folder.join(path), node);
             }
-            let opened = Dir::open(root.to_str().unwrap()).unwrap().expect("it was just made");
+            let opened = live::open(root.to_str().unwrap()).unwrap().expect("it was just made");
             for (path, _) in target.old.iter().filter(|it| !it.0.starts_with("others/")) {
                 let live = scan::observe(&opened, path, &self.key).unwrap().expect("it was just made");
                 ledger.insert(format!("{}:{path}", self.root(target.path)), recorded(&live));
@@ -148,6 +152,10 @@ impl World {
         for (at, row) in &rows.put {
             ledger.insert(format!("{}:{}", at.root, at.path.as_str()), row.clone());
         }
+        for Restat { at, from, to } in &rows.restat {
+            let row = ledger.get_mut(&format!("{}:{}", at.root, at.path.as_str()));
+            row.into_iter().filter(|it| it.stat == *from).for_each(|it| it.stat = *to);
+        }
         let fresh = Path::new(&self.state).join("ledger-new");
         let mut file = std::fs::File::create(&fresh)?;
         file.write_all(&serde_json::to_vec(&ledger)?)?;
@@ -160,7 +168,7 @@ impl World {
     pub fn wrong_row(&self, strict: bool) -> Option<String> {
         for (at, row) in self.ledger() {
             let (root, path) = at.split_once(':').expect("the ledger is ours");
-            let live = Dir::open(root).unwrap().and_then(|it| scan::observe(&it, path, &self.key).unwrap());
+            let live = live::open(root).unwrap().and_then(|it| scan::observe(&it, path, &self.key).unwrap());
             let Some(live) = live else { return Some(format!("{at} is recorded and missing")) };
             if row.kind == LiveKind::Directory && live.kind == LiveKind::Directory {
                 continue;
@@ -186,7 +194,7 @@ impl World {
         let ledger = self.ledger();
         let targets = case.targets.iter().map(|target| {
             let root = self.root(target.path);
-            let opened = Dir::open(&root).unwrap();
+            let opened = live::open(&root).unwrap();
             let changes = target.changes.iter().filter_map(|(path, wanted)| {
                 let outgoing = opened.as_ref().and_then(|it| scan::observe(it, path, &self.key).unwrap());
                 // A folder at a path is what holds the files that came instead.
@@ -211,8 +219,11 @@ impl World {
                 root,
                 directories: (0o751, own().0, own().1),
                 made,
-                publish: Some(Publish::InPlace),
-                sensitive: Vec::new(),
+                publish: Some(match case.publish {
+                    cases::Publish::InPlace => Publish::InPlace,
+                    cases::Publish::Generations => Publish::Generations,
+                }),
+                sensitive: target.sensitive.clone(),
                 changes,
             }
         });
@@ -238,6 +249,18 @@ impl World {
             _ => false,
         }
     }
+}
+
+/// The generations that a target has had: one more than are kept beside the live one, the last of them.
+fn begin_generations(root: &Path) -> PathBuf {
+    let folder = root.join(live::GENERATIONS);
+    let newest = transaction::KEPT + 1;
+    for number in 1..newest {
+        std::fs::create_dir_all(folder.join(number.to_string())).unwrap();
+        std::fs::write(folder.join(number.to_string()).join("of-old"), format!("{number}")).unwrap();
+    }
+    std::os::unix::fs::symlink(format!("{}/{newest}", live::GENERATIONS), root.join(live::CURRENT)).unwrap();
+    folder.join(newest.to_string())
 }
 
 fn own() -> (u32, u32) {
@@ -344,10 +367,15 @@ fn attributes(path: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Returns the tree without headfast's own names.
+/// Returns whether a name is that of a folder in which something is staged.
+pub fn is_staging(name: &str) -> bool {
+    name.starts_with(headfast::host::PREFIX) && name != live::GENERATIONS
+}
+
+/// Returns the tree without what is staged.
 pub fn visible(tree: &Tree) -> Tree {
-    let is_own = |path: &str| path.split('/').any(|it| it.starts_with(headfast::host::PREFIX));
-    tree.iter().filter(|it| !is_own(it.0)).map(|(path, node)| (path.clone(), node.clone())).collect()
+    let is_staged = |path: &str| path.split('/').any(is_staging);
+    tree.iter().filter(|it| !is_staged(it.0)).map(|(path, node)| (path.clone(), node.clone())).collect()
 }
 
 /// Says in what two trees differ, without contents that are long.
