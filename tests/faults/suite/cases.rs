@@ -9,6 +9,17 @@ pub enum Publish {
     Generations,
 }
 
+/// How much of a case is tried when not all of it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Every fault at every call.
+    Every,
+    /// Every death, and one of the errors at each call, by turns.
+    Turns,
+    /// Deaths and errors at some of the calls: the others do the same for other files.
+    Sampled,
+}
+
 /// A tree before and after, spread over targets.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -18,8 +29,8 @@ pub struct Case {
     pub publish: Publish,
     /// Whether a check looks at the staged view before the switch.
     pub is_checked: bool,
-    /// Whether it is too large for every errno at every call within CI's time.
-    pub is_large: bool,
+    /// How much of it fits into a run beside the other tests.
+    pub effort: Effort,
     /// The targets, in switching order.
     pub targets: Vec<Target>,
 }
@@ -193,7 +204,7 @@ fn case(name: &str, publish: Publish, targets: Vec<Target>) -> Case {
         Publish::InPlace => "",
         Publish::Generations => "generations: ",
     };
-    Case { name: format!("{how}{name}"), publish, is_checked: false, is_large: false, targets }
+    Case { name: format!("{how}{name}"), publish, is_checked: false, effort: Effort::Every, targets }
 }
 
 /// All cases of a way to publish: 1, 3 and 50 files in 1 and 3 targets.
@@ -209,15 +220,18 @@ pub fn all(publish: Publish) -> Vec<Case> {
     let three = |each: usize, from: usize| {
         targets(publish, 3, move |idx| if idx == 2 { fresh(each) } else { cycle(from + each * idx, each) })
     };
+    // A new tree takes three times the calls, most of them for what does not change.
+    let often = if publish == Publish::InPlace { Effort::Every } else { Effort::Turns };
+    let with = |effort, case| Case { effort, ..case };
     vec![
         case("1 file, 1 target: replaced", publish, one(Turn::Replaced)),
-        case("1 file, 1 target: made with folders", publish, one(Turn::CreatedInNewFolders)),
-        case("1 file, 1 target: removed with its folder", publish, one(Turn::RemovedWithItsFolder)),
-        case("1 file, 3 targets", publish, three(1, 0)),
+        with(often, case("1 file, 1 target: made with folders", publish, one(Turn::CreatedInNewFolders))),
+        with(often, case("1 file, 1 target: removed with its folder", publish, one(Turn::RemovedWithItsFolder))),
+        with(often, case("1 file, 3 targets", publish, three(1, 0))),
         Case { is_checked: true, ..case("3 files, 1 target: checked", publish, several(3, 0)) },
-        case("3 files, 1 target: kinds change", publish, several(3, 4)),
-        case("3 files, 3 targets", publish, three(3, 2)),
-        Case { is_large: true, ..case("50 files, 1 target", publish, several(50, 0)) },
-        Case { is_large: true, ..case("50 files, 3 targets", publish, three(17, 0)) },
+        with(often, case("3 files, 1 target: kinds change", publish, several(3, 4))),
+        with(Effort::Turns, case("3 files, 3 targets", publish, three(3, 2))),
+        with(Effort::Sampled, case("50 files, 1 target", publish, several(50, 0))),
+        with(Effort::Sampled, case("50 files, 3 targets", publish, three(17, 0))),
     ]
 }

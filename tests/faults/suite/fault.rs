@@ -90,6 +90,11 @@ impl Call {
         self.is_write() || others.contains(&self.number)
     }
 
+    /// Whether it reads bytes of a file.
+    pub fn is_read(&self) -> bool {
+        [libc::SYS_read, libc::SYS_pread64].contains(&self.number)
+    }
+
     /// Whether it renames.
     pub fn is_rename(&self) -> bool {
         [libc::SYS_renameat, libc::SYS_renameat2].contains(&self.number)
@@ -152,6 +157,8 @@ pub enum Fate {
     HappensAndFails(i32),
     /// It is not made and succeeds: whatever was to be written is lost.
     Lies,
+    /// A read of an empty file finds what the last lie lost.
+    Recalls,
     /// A write takes one byte only.
     IsShort,
     /// It is made once somebody has continued the process.
@@ -375,13 +382,48 @@ fn answer(number: i64, mut arguments: [u64; 6]) -> i64 {
             make(&arguments);
             -i64::from(errno)
         }
-        Fate::Lies if call.is_write() => arguments[2] as i64,
+        Fate::Lies if call.is_write() => {
+            // SAFETY: the caller is about to hand this memory to the kernel, to be read.
+            unsafe { lose(std::slice::from_raw_parts(arguments[1] as *const u8, arguments[2] as usize)) }
+        }
+        Fate::Recalls => match make(&arguments) {
+            // SAFETY: the caller has handed this memory to the kernel, to be written.
+            0 => unsafe {
+                recall(arguments[0], std::slice::from_raw_parts_mut(arguments[1] as *mut u8, arguments[2] as usize))
+            },
+            other => other,
+        },
         Fate::Lies => 0,
         Fate::IsShort => {
             arguments[2] = arguments[2].min(1);
             make(&arguments)
         }
     }
+}
+
+/// What was lost: its length, its bytes, and the file that was last told that it has them.
+static LOST: (AtomicUsize, [AtomicU8; 1024], AtomicUsize) =
+    (AtomicUsize::new(0), [const { AtomicU8::new(0) }; 1024], AtomicUsize::new(usize::MAX));
+
+fn lose(bytes: &[u8]) -> i64 {
+    let (length, lost, _) = &LOST;
+    bytes.iter().zip(lost).for_each(|(byte, place)| place.store(*byte, Relaxed));
+    length.store(bytes.len().min(lost.len()), Relaxed);
+    bytes.len() as i64
+}
+
+/// Fills a buffer with what was lost, if the file is at its beginning; says that this is all when it is asked again.
+fn recall(file: u64, buffer: &mut [u8]) -> i64 {
+    let (length, lost, told) = &LOST;
+    // SAFETY: asks for a position, with plain numbers.
+    let position = unsafe { faults_gate(libc::SYS_lseek, [file, 0, libc::SEEK_CUR as u64, 0, 0, 0].as_ptr()) };
+    if position != 0 || told.swap(usize::MAX, Relaxed) == file as usize {
+        return 0;
+    }
+    told.store(file as usize, Relaxed);
+    let length = length.load(Relaxed).min(buffer.len());
+    buffer.iter_mut().zip(lost).take(length).for_each(|(place, byte)| *place = byte.load(Relaxed));
+    length as i64
 }
 
 /// Sends this process a signal that it cannot refuse.

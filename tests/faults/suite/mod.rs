@@ -15,7 +15,7 @@ mod pool;
 mod table;
 
 use super::Arguments;
-use cases::{Case, Publish};
+use cases::{Case, Effort, Publish};
 use disk::{Disk, FileSystem};
 use operation::Operation;
 use pool::{Bench, Unit};
@@ -38,6 +38,7 @@ const SUITES: &[Suite] = &[
     suite("i08_damaged_journals", damages),
     suite("o08_two_agents_at_once", meetings),
     Suite { needs_disks: true, ..suite("i06_i07_power_loss", power_cuts) },
+    Suite { needs_disks: true, ..suite("i06_i07_power_loss_in_recovery", power_cuts_in_recovery) },
     Suite { needs_disks: true, ..suite("p20_negative_controls", controls) },
 ];
 
@@ -51,7 +52,7 @@ const BOTH: [Operation; 2] = [Operation::Apply, Operation::Rollback];
 struct Plan {
     bench: Bench,
     cases: Vec<Case>,
-    /// Whether every errno is tried at every call of large cases too.
+    /// Whether every fault is tried at every call of every case.
     is_full: bool,
     seed: u64,
     /// The file systems whose power can be cut here.
@@ -59,8 +60,17 @@ struct Plan {
 }
 
 impl Plan {
+    /// The cases that fit where every crash is followed by many recoveries.
     fn small(&self) -> impl Iterator<Item = &Case> {
-        self.cases.iter().filter(|it| self.is_full || !it.is_large)
+        let is_small =
+            |it: &&Case| if self.is_full { it.effort != Effort::Sampled } else { it.effort == Effort::Every };
+        self.cases.iter().filter(is_small)
+    }
+
+    /// The smallest case of each way to publish.
+    fn smallest(&self) -> impl Iterator<Item = &Case> {
+        let of = |publish| self.cases.iter().find(move |it| it.publish == publish);
+        [Publish::InPlace, Publish::Generations].into_iter().filter_map(of)
     }
 }
 
@@ -78,25 +88,46 @@ fn depths(plan: &Plan) -> Vec<Unit> {
     plan.small().flat_map(|case| BOTH.map(|operation| sweep::of_depth(case, operation, plan.seed, rounds))).collect()
 }
 
-fn power_cuts(plan: &Plan) -> Vec<Unit> {
-    let mut units = Vec::new();
-    for kind in &plan.disks {
-        for case in plan.cases.iter().filter(|it| plan.is_full || it.targets.len() == 1 && !it.is_checked) {
-            for operation in BOTH {
-                units.extend(power::of_operation(&plan.bench, *kind, case, operation, plan.is_full));
-            }
-        }
-    }
-    units
-}
-
 fn damages(plan: &Plan) -> Vec<Unit> {
     // Each name that a journal can have is met on the way back; one file makes the shortest journal.
-    plan.cases.iter().take(1).flat_map(|case| damage::of_operation(&plan.bench, case, Operation::Rollback)).collect()
+    let units = |case| damage::of_operation(&plan.bench, case, Operation::Rollback, plan.is_full);
+    plan.smallest().flat_map(units).collect()
 }
 
 fn meetings(plan: &Plan) -> Vec<Unit> {
     plan.small().flat_map(|case| two::of_case(&plan.bench, case)).collect()
+}
+
+fn power_cuts(plan: &Plan) -> Vec<Unit> {
+    // Every file is flushed, or their file system at once; folders are made and removed; a link is switched.
+    let is_usual = |it: &&Case| plan.is_full || POWER.contains(&it.name.as_str());
+    let cases = plan.cases.iter().filter(is_usual);
+    let on = |kind| {
+        let of =
+            move |case| BOTH.map(|operation| power::of_operation(&plan.bench, kind, case, operation, plan.is_full));
+        cases.clone().flat_map(of).flatten()
+    };
+    plan.disks.iter().copied().flat_map(on).collect()
+}
+
+/// The cases whose power is cut when not all of it is asked for.
+const POWER: [&str; 6] = [
+    "1 file, 1 target: replaced",
+    "1 file, 3 targets",
+    "3 files, 1 target: kinds change",
+    "50 files, 1 target",
+    "generations: 1 file, 1 target: replaced",
+    "generations: 50 files, 1 target",
+];
+
+fn power_cuts_in_recovery(plan: &Plan) -> Vec<Unit> {
+    let on = |kind| {
+        let of = move |case| BOTH.map(|operation| power::of_recovery(&plan.bench, kind, case, operation, plan.is_full));
+        // One way to publish on each, when not all of it is asked for.
+        let usual = if kind == FileSystem::Xfs { Publish::Generations } else { Publish::InPlace };
+        plan.smallest().filter(move |it| plan.is_full || it.publish == usual).flat_map(of).flatten()
+    };
+    plan.disks.iter().copied().flat_map(on).collect()
 }
 
 fn controls(plan: &Plan) -> Vec<Unit> {
@@ -104,14 +135,12 @@ fn controls(plan: &Plan) -> Vec<Unit> {
         return Vec::new();
     };
     let flushes = plan.disks.iter().filter(|it| **it != FileSystem::Btrfs).map(|kind| power::control(*kind, case));
-    flushes.chain([two::control(case)]).collect()
+    flushes.chain([two::control(case), sweep::control(case)]).collect()
 }
 
 /// Runs what the arguments ask for.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    let is_full = std::env::var_os("HEADFAST_FAULTS").is_some_and(|it| it == "full");
-    let fits = |it: &&Suite| is_full || !LONG_SUITES.contains(&it.name);
-    let chosen: Vec<&Suite> = SUITES.iter().filter(|it| arguments.accepts(it.name)).filter(fits).collect();
+    let chosen: Vec<&Suite> = SUITES.iter().filter(|it| arguments.accepts(it.name)).collect();
     if arguments.is_list {
         chosen.iter().for_each(|it| println!("{}: test", it.name));
     }
@@ -153,18 +182,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if red.is_empty() && !is_short { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What fits into a run beside the other tests; `HEADFAST_FAULTS=full` takes all.
-const USUAL_CASES: [&str; 3] = ["1 file, 1 target: replaced", "1 file, 3 targets", "3 files, 1 target: checked"];
-
-/// What needs longer.
-const LONG_SUITES: [&str; 2] = ["i08_damaged_journals", "o08_two_agents_at_once"];
-
 fn chosen_cases() -> Vec<Case> {
     let wanted = std::env::var_os("HEADFAST_FAULTS_CASE").unwrap_or_default();
     let mut cases = [Publish::InPlace, Publish::Generations].map(cases::all).concat();
-    let is_full = std::env::var_os("HEADFAST_FAULTS").is_some_and(|it| it == "full");
-    let is_usual = |it: &Case| is_full || !wanted.is_empty() || USUAL_CASES.contains(&it.name.as_str());
-    cases.retain(|it| it.name.contains(&*wanted.to_string_lossy()) && is_usual(it));
+    cases.retain(|it| it.name.contains(&*wanted.to_string_lossy()));
     cases
 }
 

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Instant;
 
 /// Where a worker works.
 pub struct Bench {
@@ -108,6 +107,21 @@ fn start(idx: usize, units: &[Unit], base: &Path, next: &AtomicUsize) -> libc::p
     }
 }
 
+/// Returns how long this process and its children have computed: others may be at work on this machine.
+fn cpu_milliseconds() -> u64 {
+    let used = |who| {
+        // SAFETY: the struct may be all zero, and outlives the call.
+        let used = unsafe {
+            let mut used: libc::rusage = std::mem::zeroed();
+            libc::getrusage(who, &raw mut used);
+            used
+        };
+        let milliseconds = |it: libc::timeval| it.tv_sec as u64 * 1000 + it.tv_usec as u64 / 1000;
+        milliseconds(used.ru_utime) + milliseconds(used.ru_stime)
+    };
+    used(libc::RUSAGE_SELF) + used(libc::RUSAGE_CHILDREN)
+}
+
 fn work(idx: usize, units: &[Unit], base: &Path, next: &AtomicUsize) {
     // SAFETY: a plain call on this process: its work ends with whoever started it.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -117,11 +131,11 @@ fn work(idx: usize, units: &[Unit], base: &Path, next: &AtomicUsize) {
     loop {
         let taken = next.fetch_add(1, SeqCst);
         let Some(unit) = units.get(taken) else { return };
-        let begun = Instant::now();
+        let begun = cpu_milliseconds();
         let work = std::panic::AssertUnwindSafe(|| (unit.0)(&bench));
         // Its message is on the screen already.
         let mut parts = std::panic::catch_unwind(work).unwrap_or_else(|_| vec![Tally::broken(taken)]);
-        let share = begun.elapsed().as_millis() as u64 / parts.len().max(1) as u64;
+        let share = (cpu_milliseconds() - begun) / parts.len().max(1) as u64;
         parts.iter_mut().for_each(|it| it.milliseconds = share);
         let line = serde_json::to_string(&(taken, parts)).unwrap();
         std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();

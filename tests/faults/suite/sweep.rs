@@ -1,6 +1,6 @@
 //! A fault at every system call of a deployment, of a rollback and of a recovery.
 
-use super::cases::Case;
+use super::cases::{Case, Effort};
 use super::fault::{Call, End, Fate};
 use super::operation::{Operation, Outcome};
 use super::pool::{Bench, Unit};
@@ -242,21 +242,31 @@ fn step(rig: &Rig) -> usize {
 /// How many calls a unit of work takes on.
 const CHUNK: usize = 60;
 
+/// Of the largest cases every so many-th call or state; no period of the calls for each file.
+const STRIDE: usize = 7;
+
 /// Returns the work for the faults of an operation.
 pub fn of_operation(bench: &Bench, case: &Case, operation: Operation, full: bool) -> Vec<Unit> {
     let rig = Rig::new(bench, case);
-    let families: &[Family] = match case.is_large && !full {
-        true => &[Family::Turns],
-        false if case.is_large => &[Family::Once, Family::ForEver],
-        false => &[Family::Kill, Family::Once, Family::ForEver, Family::DoneAndFails, Family::Lost, Family::Odd],
+    let every = [Family::Kill, Family::Once, Family::ForEver, Family::DoneAndFails, Family::Lost, Family::Odd];
+    let families: &[Family] = match case.effort {
+        Effort::Every => &every,
+        Effort::Sampled if full => &[Family::Once, Family::ForEver, Family::DoneAndFails, Family::Lost, Family::Odd],
+        Effort::Turns if full => &every,
+        Effort::Turns => &[Family::Kill, Family::Turns, Family::Lost, Family::Odd],
+        Effort::Sampled => &[Family::Turns],
     };
     let mut units = Vec::new();
-    if case.is_large {
-        let case = case.clone();
-        units.push(Unit::new(move |bench| vec![kill_by_state(&Rig::new(bench, &case), operation)]));
+    if case.effort == Effort::Sampled {
+        let (case, stride) = (case.clone(), if full { 1 } else { STRIDE });
+        units.push(Unit::new(move |bench| vec![kill_by_state(&Rig::new(bench, &case), operation, stride)]));
     }
     for family in families {
-        let (calls, coverage) = calls_of(&rig, operation, *family, full);
+        let (mut calls, mut coverage) = calls_of(&rig, operation, *family, full);
+        if case.effort == Effort::Sampled && !full {
+            calls.retain(|it| it.count % STRIDE == 0);
+            coverage = coverage.replace("every call", &format!("every {STRIDE}th call"));
+        }
         for chunk in calls.chunks(CHUNK) {
             let (case, chunk, family, coverage) = (case.clone(), chunk.to_vec(), *family, coverage.clone());
             units.push(Unit::new(move |bench| {
@@ -295,12 +305,31 @@ fn faults(rig: &Rig, operation: Operation, family: Family, calls: &[Call], cover
     tally
 }
 
-/// Kills before every call that finds the disk in another state than those before it: the rest would leave equal ones.
-fn kill_by_state(rig: &Rig, operation: Operation) -> Tally {
-    let coverage = "every call, equal states once";
-    let mut tally = Tally::new(&rig.case.name, operation.name(), Family::Kill.name(), coverage);
+/// Without the reading back of what was written, a write that is lost must be a false success.
+pub fn control(case: &Case) -> Unit {
+    let case = case.clone();
+    Unit::new(move |bench| {
+        let (rig, operation) = (Rig::new(bench, &case), Operation::Apply);
+        let mut tally = Tally::new(&case.name, operation.name(), "", "");
+        for call in own_calls(&rig, operation).iter().filter(|it| it.is_write()) {
+            rig.attack(operation, |it| match it {
+                it if it.count == call.count && it.number == call.number => Fate::Lies,
+                it if it.count > call.count && it.is_read() => Fate::Recalls,
+                _ => Fate::Happens,
+            });
+            rig.judge(operation, None, &format!("apply, call {} is lost", call.count), &mut tally);
+        }
+        vec![tally.control("read-back removed")]
+    })
+}
+
+/// Kills before calls that find the disk in another state than those before them: the rest would leave equal ones.
+fn kill_by_state(rig: &Rig, operation: Operation, stride: usize) -> Tally {
+    let which = if stride == 1 { "every call".to_owned() } else { format!("every {stride}th call") };
+    let coverage = format!("{which}, equal states once");
+    let mut tally = Tally::new(&rig.case.name, operation.name(), Family::Kill.name(), &coverage);
     let mut seen: BTreeMap<u64, Option<Side>> = BTreeMap::new();
-    for state in states(rig, operation) {
+    for state in states(rig, operation).into_iter().step_by(stride) {
         if let Some(side) = seen.get(&state.fingerprint) {
             tally.points += 1;
             side.iter().for_each(|it| tally.ends(*it));
@@ -405,7 +434,7 @@ fn crash_at(rig: &Rig, operation: Operation, crash: usize) {
 }
 
 /// A recovery that says that all is well must leave nothing to recover.
-fn judge_recovery(rig: &Rig, operation: Operation, expected: Side, point: &str, tally: &mut Tally) {
+pub fn judge_recovery(rig: &Rig, operation: Operation, expected: Side, point: &str, tally: &mut Tally) {
     let shelf = rig.world.shelf();
     if rig.claims.outcome() == Outcome::Done && shelf.iter().any(|it| it != "new") {
         tally.points += 1;

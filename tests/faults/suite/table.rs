@@ -34,7 +34,7 @@ pub struct Tally {
     pub not_converged: usize,
     /// Which points these are.
     pub coverage: String,
-    /// How long it took.
+    /// How long it took, in time of processors.
     pub milliseconds: u64,
     /// What was wrong.
     pub problems: Vec<String>,
@@ -142,7 +142,7 @@ pub fn render(rows: &[Tally]) -> String {
         "false success",
         "not converged",
         "coverage",
-        "s",
+        "CPU s",
     ];
     let mut lines: Vec<Vec<String>> = vec![head.iter().map(|it| (*it).to_owned()).collect()];
     let mut sum = Tally::new("all", "", "", "");

@@ -184,6 +184,24 @@ impl Rig {
         }
     }
 
+    /// Returns what the files must be in the end, from what a power cut has left of them and of the shelf.
+    pub fn expected_after_cut(&self, operation: Operation) -> Side {
+        let shelf = self.world.shelf();
+        let has = |names: &[&str]| shelf.iter().any(|it| names.contains(&it.as_str()));
+        match operation {
+            Operation::Rollback => Side::Old,
+            Operation::Apply if has(&["journal", "undo", "done"]) => Side::New,
+            Operation::Apply if has(&["staging"]) => Side::Old,
+            Operation::Apply => {
+                if self.is_new() {
+                    Side::New
+                } else {
+                    Side::Old
+                }
+            }
+        }
+    }
+
     /// Judges what a child left behind: what it said, what recovery makes of it, and whether the next deployment comes through.
     pub fn judge(&self, operation: Operation, expected: Option<Side>, point: &str, tally: &mut Tally) {
         tally.points += 1;
