@@ -56,6 +56,9 @@ pub struct Aftermath {
     pub back_probes: Vec<Trial>,
     /// Probes that failed before the switch already, so that their failing says nothing about the commit.
     pub failing: Vec<Look>,
+    /// Probes that the live revision has, too, where no file changes, so that their failing says nothing either.
+    #[serde(default)]
+    pub unmoved: Vec<Look>,
     /// The actions that are remembered when the deployment succeeds.
     pub repertoire: Repertoire,
     /// The digest of the facts that are remembered then.
@@ -105,10 +108,31 @@ impl Repertoire {
         jobs
     }
 
-    /// Returns the probes of the targets that change.
-    pub fn probes(&self, plan: &Plan) -> Vec<Trial> {
-        let touched = self.targets.iter().filter(|it| !changed_paths(plan, &it.root).is_empty());
-        touched.flat_map(|it| it.probes.iter().cloned()).collect()
+    /// Returns the probes of the targets that change: their files, or what is run for them, which is other than in `other`.
+    pub fn probes(&self, other: &Repertoire, plan: &Plan) -> Vec<Trial> {
+        let is_changed = |it: &&TargetActions| {
+            let there = other.targets.iter().find(|there| there.root == it.root);
+            !changed_paths(plan, &it.root).is_empty() || there != Some(*it)
+        };
+        self.targets.iter().filter(is_changed).flat_map(|it| it.probes.iter().cloned()).collect()
+    }
+
+    /// Returns whether one of the probes looks at that.
+    pub fn looks_at(&self, what: &Look) -> bool {
+        self.targets.iter().flat_map(|it| &it.probes).any(|it| it.what == *what)
+    }
+}
+
+impl Aftermath {
+    /// Returns why the failing of a probe says nothing about the commit; `None` when it does.
+    pub fn excuse(&self, probe: &Look) -> Option<&'static str> {
+        if self.failing.contains(probe) {
+            Some("as it did before the switch")
+        } else if self.unmoved.contains(probe) {
+            Some("although no file was changed")
+        } else {
+            None
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::change::request;
 use super::prepare::{Ready, may_blame, text_of};
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
-use crate::host::action::{Job, Look, Task, Trial};
+use crate::host::action::{Job, Task, Trial};
 use crate::host::process::{self, Fault};
 use crate::host::service::{CommitFailed, FileCopy, Staged, Surprise, Switched};
 use crate::host::transaction::Request;
@@ -208,7 +208,8 @@ impl ConfigurationDeployer<'_> {
         findings: Findings,
     ) -> Result<ConfigDeployment, Error> {
         let subject = self.subject(&deployment);
-        let tried = self.try_out(&mut deployment, &subject, &aftermath.reloads, &aftermath.probes, &aftermath.failing);
+        let actions = (aftermath.reloads.as_slice(), aftermath.probes.as_slice());
+        let tried = self.try_out(&mut deployment, &subject, actions, aftermath);
         // Whoever could put the files back is gone: recovery goes on at the reloads.
         self.not_lost(&deployment)?;
         match tried {
@@ -241,9 +242,8 @@ impl ConfigurationDeployer<'_> {
         &self,
         deployment: &mut Deployment,
         subject: &str,
-        reloads: &[Job],
-        probes: &[Trial],
-        failing: &[Look],
+        (reloads, probes): (&[Job], &[Trial]),
+        aftermath: &Aftermath,
     ) -> Result<(), Finding> {
         if !reloads.is_empty() {
             self.enter_proof(deployment, subject, Phase::Reload);
@@ -260,31 +260,32 @@ impl ConfigurationDeployer<'_> {
         if !probes.is_empty() {
             self.enter_proof(deployment, subject, Phase::Probe);
         }
-        self.probe_all(deployment, probes.iter(), failing)?;
+        self.probe_all(deployment, probes.iter(), aftermath)?;
         // A service that reloads in the background may have answered with what ran before: after a while all must hold again.
         let settle = probes.iter().map(|it| it.settle).max().unwrap_or_default();
         if !settle.is_zero() {
             process::pause(settle);
         }
-        self.probe_all(deployment, probes.iter().filter(|it| !it.settle.is_zero()), failing)
+        self.probe_all(deployment, probes.iter().filter(|it| !it.settle.is_zero()), aftermath)
     }
 
     fn probe_all<'t>(
         &self,
         deployment: &mut Deployment,
         probes: impl Iterator<Item = &'t Trial>,
-        failing: &[Look],
+        aftermath: &Aftermath,
     ) -> Result<(), Finding> {
         for trial in probes {
             let result = self.client.probe(trial);
             let how = result.as_ref().err().map_or("holds", |it| it.why.as_str());
             deployment.log.push(entry("probe", &trial.what.to_string(), how, ""));
             if let Err(miss) = result {
-                let before = failing.contains(&trial.what);
-                let code = code_of(miss.fault, if before { Code::PROBE_BEFORE } else { Code::PROBE });
-                let also = if before { ", as it did before the switch" } else { "" };
-                let message = format!("the probe {} fails{also}: {}", trial.what, miss.why);
-                return Err(Finding::error(code, message));
+                let (own, excuse) = match aftermath.excuse(&trial.what) {
+                    Some(excuse) => (Code::PROBE_BEFORE, format!(", {excuse}")),
+                    None => (Code::PROBE, String::new()),
+                };
+                let message = format!("the probe {} fails{excuse}: {}", trial.what, miss.why);
+                return Err(Finding::error(code_of(miss.fault, own), message));
             }
         }
         Ok(())
@@ -363,10 +364,7 @@ impl ConfigurationDeployer<'_> {
                 let message = format!("its own {} kills the agent and is left out", phase.as_str());
                 Err(Finding::warning(Code::CRASHED, message))
             }
-            _ => {
-                let Aftermath { back_reloads, back_probes, failing, .. } = aftermath;
-                self.try_out(deployment, &subject, back_reloads, back_probes, failing)
-            }
+            _ => self.try_out(deployment, &subject, (&aftermath.back_reloads, &aftermath.back_probes), aftermath),
         }
     }
 
@@ -395,7 +393,8 @@ impl ConfigurationDeployer<'_> {
         })?)
     }
 
-    /// Works out what runs after the switch and after its undoing, and which probes fail already.
+    /// Works out what runs after the switch and after its undoing, and which probes cannot blame the commit: those that fail
+    /// already and, where only actions change, those that the live revision has, too.
     pub(super) fn aftermath(
         &self,
         deployment: &Deployment,
@@ -403,16 +402,17 @@ impl ConfigurationDeployer<'_> {
         plan: &Plan,
     ) -> Result<Aftermath, Error> {
         let before = self.repertoire()?;
-        let probes = repertoire.probes(plan);
-        let back_probes = before.probes(plan);
-        let known = probes.iter().filter(|it| back_probes.iter().any(|old| old.what == it.what));
-        let failing = known.filter(|it| self.client.try_once(&it.what, it.within.max(PROBE_BEFORE)).is_err());
+        let probes = repertoire.probes(&before, plan);
+        let known = probes.iter().filter(|it| before.looks_at(&it.what));
+        let failing = known.clone().filter(|it| self.client.try_once(&it.what, it.within.max(PROBE_BEFORE)).is_err());
+        let unmoved = known.clone().filter(|_| plan.writes().next().is_none());
         Ok(Aftermath {
             reloads: repertoire.reloads(plan),
             failing: failing.map(|it| it.what.clone()).collect(),
+            unmoved: unmoved.map(|it| it.what.clone()).collect(),
             probes,
             back_reloads: before.reloads(plan),
-            back_probes,
+            back_probes: before.probes(repertoire, plan),
             repertoire: repertoire.clone(),
             facts: self.facts_digest(),
             may_blame: may_blame(deployment.trigger),

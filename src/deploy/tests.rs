@@ -3,6 +3,7 @@
 mod faults;
 mod generations;
 mod passes;
+mod probes;
 mod recovery;
 mod reverts;
 mod rollbacks;
