@@ -211,6 +211,7 @@ codes! {
     IMMUTABLE Failed "A file or folder that has to change is immutable or append-only.";
     FS_UNFIT Failed "A target's file system cannot do what a deployment needs.";
     NO_SPACE Failed "The disk is full.";
+    QUOTA Failed "A quota of the file system does not let more be written.";
     IO Failed "The operating system refused an operation.";
     TRANSACTION Failed "The transaction process is not there, or ended without an answer.";
     READ_BACK Failed "A file did not read back as it was written.";
@@ -234,6 +235,10 @@ codes! {
     LISTEN Failed "A listener could not be opened.";
     DEMO Failed "The demo did not go as it says.";
 }
+
+/// What to do about [`Code::QUOTA`], wherever it is met.
+pub const QUOTA_HINT: &str = "`repquota -as` lists the quotas of users, and with -g and -P those of groups and projects: raise \
+    the one of whoever owns the file, or remove files of theirs";
 
 /// One thing that is wrong, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -101,7 +101,7 @@ impl From<settings::Error> for Failure {
 
 impl From<state::Error> for Failure {
     fn from(error: state::Error) -> Self {
-        let finding = Finding::error(error.code(), error.to_string());
+        let finding = error.to_finding();
         Failure::new(match error {
             state::Error::Locked { .. } => finding.hint("wait until it is done, or stop it"),
             _ => finding,

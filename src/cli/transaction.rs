@@ -3,7 +3,6 @@
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
 use crate::deploy;
-use crate::finding::Finding;
 use crate::host::{self, service};
 use crate::settings;
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ pub struct Args {
 
 /// Answers until the other side goes away.
 pub fn run(args: &Args, _ui: &Ui) -> Result<Exit, Failure> {
-    let failed = |error: host::Error| Failure::new(Finding::error(error.code(), error.to_string()));
+    let failed = |error: host::Error| Failure::new(error.to_finding());
     let stream = service::from_standard_input().map_err(failed)?;
     let settings = settings::load(&args.config)?;
     service::serve(stream, deploy::powers(&settings)).map_err(failed)?;

@@ -68,13 +68,13 @@ impl From<git::Error> for Error {
 
 impl From<state::Error> for Error {
     fn from(error: state::Error) -> Self {
-        Error::new(Phase::Record, Finding::error(error.code(), error.to_string()))
+        Error::new(Phase::Record, error.to_finding())
     }
 }
 
 impl From<host::Error> for Error {
     fn from(error: host::Error) -> Self {
-        let finding = Finding::error(error.code(), error.to_string());
+        let finding = error.to_finding();
         let is_wreck = [Code::RECOVERY_CONFLICT, Code::JOURNAL, Code::JOURNAL_FOREIGN].contains(&finding.code);
         Error::new(Phase::Stage, if is_wreck { finding.hint(GIVE_UP) } else { finding })
     }

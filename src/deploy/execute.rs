@@ -249,7 +249,7 @@ impl ConfigurationDeployer<'_> {
             self.enter_proof(deployment, subject, Phase::Reload);
         }
         for job in reloads {
-            let outcome = self.client.run(job).map_err(|it| Finding::error(it.code(), it.to_string()))?;
+            let outcome = self.client.run(job).map_err(|it| it.to_finding())?;
             deployment.log.push(entry("reload", &job.what.to_string(), &outcome.describe(), &outcome.output));
             if !outcome.is_success() {
                 let message = format!("the reload {:?} {}", job.what.to_string(), outcome.describe());

@@ -1,7 +1,7 @@
 //! Whether this host can take a plan: its file systems, their owners, room and flags, asked before anything is written.
 
 use super::{ConfigurationDeployer, Error};
-use crate::finding::{Code, Finding, Findings};
+use crate::finding::{Code, Findings};
 use crate::host::transaction::Request;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ impl ConfigurationDeployer<'_> {
             }
         }
         for error in self.client.examine(request, known)? {
-            let finding = Finding::error(error.code(), error.to_string());
+            let finding = error.to_finding();
             findings.push(match error.code() {
                 Code::TARGET_DEVICE => {
                     finding.hint("mount it; if the move is meant, say `headfast accept --file-systems`")

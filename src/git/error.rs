@@ -1,6 +1,7 @@
 //! What can go wrong with git, in the words and codes of the documentation.
 
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, QUOTA_HINT};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Why git could not do something. Remotes are named by their address, which never holds a secret.
@@ -138,6 +139,12 @@ pub enum Error {
         /// What was being done.
         what: String,
     },
+    /// The file system lets this process's user write no more.
+    #[error("{what}: a disk quota is exceeded")]
+    Quota {
+        /// What was being done.
+        what: String,
+    },
     /// The operating system refused an operation on the mirror.
     #[error("{path}: {source}")]
     Io {
@@ -176,7 +183,12 @@ impl Error {
             Error::Signature { .. } => Code::SIG_BAD,
             Error::PushRefused { .. } => Code::PUSH_REFUSED,
             Error::NoSpace { .. } => Code::NO_SPACE,
-            Error::Io { .. } => Code::IO,
+            Error::Quota { .. } => Code::QUOTA,
+            Error::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull => Code::NO_SPACE,
+                ErrorKind::QuotaExceeded => Code::QUOTA,
+                _ => Code::IO,
+            },
             Error::Git { .. } => Code::GIT,
         }
     }
@@ -203,7 +215,8 @@ impl Error {
             Error::Signature { .. } => "sign the commit once",
             Error::PushRefused { .. } => "let the host's key push there, or set `rollback.push: branch` or `off`",
             Error::NoSpace { .. } => "make room",
-            Error::Io { .. } | Error::Git { .. } => return None,
+            _ if self.code() == Code::QUOTA => QUOTA_HINT,
+            Error::Quota { .. } | Error::Io { .. } | Error::Git { .. } => return None,
         })
     }
 
@@ -240,12 +253,22 @@ pub(super) fn one_line(said: &[u8]) -> String {
     }
 }
 
+/// Judges the words for a file system that takes no more: libgit2 hands on no number.
+pub(super) fn no_room(what: &str, reason: &str) -> Option<Error> {
+    let what = what.to_owned();
+    match reason {
+        it if it.contains("No space left on device") => Some(Error::NoSpace { what }),
+        it if it.contains("Disk quota exceeded") => Some(Error::Quota { what }),
+        _ => None,
+    }
+}
+
 /// Judges an error that a read of the mirror gave.
 pub(super) fn of_read(what: &str, error: &git2::Error) -> Error {
     use git2::{ErrorClass, ErrorCode};
     let reason = reason_of(error);
-    if reason.contains("No space left on device") {
-        return Error::NoSpace { what: what.to_owned() };
+    if let Some(error) = no_room(what, &reason) {
+        return error;
     }
     let is_missing = error.code() == ErrorCode::NotFound;
     let is_broken = matches!(
@@ -267,6 +290,20 @@ pub(super) fn of_read(what: &str, error: &git2::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h13_a_quota_is_no_full_disk() {
+        let errno = rustix::io::Errno::DQUOT.raw_os_error();
+        let source = std::io::Error::from_raw_os_error(errno);
+        let said = format!("failed to write: {source}");
+        let judged = of_read("the pack", &git2::Error::from_str(&said));
+        let io = Error::Io { path: "/mirror".into(), source };
+        for error in [judged, io] {
+            assert_eq!((error.code(), error.hint()), (Code::QUOTA, Some(QUOTA_HINT)), "{error}");
+        }
+        let full = of_read("the pack", &git2::Error::from_str("failed: No space left on device"));
+        assert_eq!((full.code(), full.hint()), (Code::NO_SPACE, Some("make room")));
+    }
 
     #[test]
     fn what_others_say_becomes_one_harmless_line() {

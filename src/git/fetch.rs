@@ -128,7 +128,9 @@ impl Mirror {
         }
         // git packs many times faster than libgit2 does; without it, or when it does not trust the owner, copy.
         match self.bring_remote(remote, wanted) {
-            Err(error @ (Error::Timeout { .. } | Error::TooBig { .. } | Error::NoSpace { .. })) => Err(error),
+            Err(
+                error @ (Error::Timeout { .. } | Error::TooBig { .. } | Error::NoSpace { .. } | Error::Quota { .. }),
+            ) => Err(error),
             Err(_) => {
                 let copied = local::copy(&remote.url.to_string(), &from, &self.repository, found.target);
                 // What neither git nor libgit2 can pack may say why.

@@ -1,6 +1,6 @@
 //! What the operating system, a target or an action can do to a deployment.
 
-use crate::finding::Code;
+use crate::finding::{Code, Finding, QUOTA_HINT};
 use rustix::io::Errno;
 
 /// Why something on the host could not be done. Messages name paths, never contents.
@@ -175,6 +175,16 @@ pub enum Error {
     Read(#[from] crate::revision::ReadError),
 }
 
+/// Returns the kernel's answer; of an error that was made without one, the answer that its kind stands for.
+fn errno_of(error: &std::io::Error) -> Errno {
+    use std::io::ErrorKind;
+    Errno::from_io_error(error).unwrap_or(match error.kind() {
+        ErrorKind::StorageFull => Errno::NOSPC,
+        ErrorKind::QuotaExceeded => Errno::DQUOT,
+        _ => Errno::IO,
+    })
+}
+
 fn reason(errno: Errno) -> String {
     std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string()
 }
@@ -184,7 +194,8 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Io { errno, what, .. } => match *errno {
-                Errno::NOSPC | Errno::DQUOT => Code::NO_SPACE,
+                Errno::NOSPC => Code::NO_SPACE,
+                Errno::DQUOT => Code::QUOTA,
                 Errno::ROFS => Code::TARGET_READONLY,
                 Errno::PERM if matches!(*what, "change the owner of" | "set the file capability of") => Code::CAP,
                 _ => Code::IO,
@@ -213,6 +224,12 @@ impl Error {
         }
     }
 
+    /// Returns the error as a finding, with what to do about it where the message does not say so.
+    pub fn to_finding(&self) -> Finding {
+        let finding = Finding::error(self.code(), self.to_string());
+        if finding.code == Code::QUOTA { finding.hint(QUOTA_HINT) } else { finding }
+    }
+
     /// Returns the error for a failed system call on `path`.
     pub fn io(what: &'static str, path: impl Into<String>) -> impl FnOnce(Errno) -> Error {
         let path = path.into();
@@ -222,6 +239,26 @@ impl Error {
     /// Returns the error for a failed standard library call on `path`.
     pub fn std(what: &'static str, path: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
-        move |error| Error::Io { what, path, errno: Errno::from_io_error(&error).unwrap_or(Errno::IO) }
+        move |error| Error::Io { what, path, errno: errno_of(&error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h13_a_quota_is_no_full_disk_and_says_whose_it_is() {
+        let path = "/srv/app/a";
+        let quota = std::io::Error::from(std::io::ErrorKind::QuotaExceeded);
+        let raw = std::io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error());
+        for error in [Error::io("write", path)(Errno::DQUOT), Error::std("write", path)(raw)] {
+            let told = Error::Told { code: error.code(), message: error.to_string() };
+            assert_eq!(error.to_finding().hint.as_deref(), Some(QUOTA_HINT));
+            assert_eq!(told.to_finding(), error.to_finding(), "also when another process says so");
+        }
+        assert_eq!(Error::std("write", path)(quota).code(), Code::QUOTA, "one that was made without a number");
+        let full = Error::io("write", path)(Errno::NOSPC);
+        assert_eq!((full.code(), full.to_finding().hint), (Code::NO_SPACE, None));
     }
 }

@@ -1,4 +1,4 @@
-use crate::finding::Code;
+use crate::finding::{Code, Finding, QUOTA_HINT};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file system lets this process's user write no more.
+    #[error("cannot write {}: a disk quota is exceeded", path.display())]
+    Quota {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no such record.
     #[error("there is no {what}")]
     NotFound {
@@ -99,18 +105,24 @@ impl Error {
             Error::Newer { .. } => Code::STATE_NEWER,
             Error::Mode { .. } => Code::STATE_MODE,
             Error::Full { .. } => Code::NO_SPACE,
+            Error::Quota { .. } => Code::QUOTA,
             Error::NotFound { .. } => Code::NOT_FOUND,
             Error::Older { .. } | Error::Damaged { .. } | Error::Database { .. } | Error::Io { .. } => Code::STATE,
         }
+    }
+
+    /// Returns the error as a finding, with what to do about it where the message does not say so.
+    pub fn to_finding(&self) -> Finding {
+        let finding = Finding::error(self.code(), self.to_string());
+        if finding.code == Code::QUOTA { finding.hint(QUOTA_HINT) } else { finding }
     }
 
     /// Returns a function that wraps an operating-system error of `action` on `path`.
     pub(super) fn io<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
         let path = path.to_owned();
         move |source| match source.into() {
-            it if matches!(it.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                Error::Full { path }
-            }
+            it if it.kind() == io::ErrorKind::StorageFull => Error::Full { path },
+            it if it.kind() == io::ErrorKind::QuotaExceeded => Error::Quota { path },
             source => Error::Io { action, path, source },
         }
     }

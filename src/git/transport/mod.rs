@@ -9,7 +9,7 @@ pub(super) mod local;
 mod program;
 mod ssh;
 
-use super::error::{Error, one_line, reason_of};
+use super::error::{Error, no_room, one_line, reason_of};
 use super::{Credentials, Remote};
 use crate::revision::RemoteUrl;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Transport};
@@ -160,8 +160,8 @@ pub(super) fn exchange<T>(
 fn judge(call: &Call, error: &git2::Error) -> Error {
     use git2::ErrorClass;
     let reason = reason_of(error);
-    if reason.contains("No space left on device") {
-        return Error::NoSpace { what: call.remote.clone() };
+    if let Some(error) = no_room(&call.remote, &reason) {
+        return error;
     }
     if let Some(said) = reason.strip_prefix("remote error: ") {
         return judge_said(call, said);

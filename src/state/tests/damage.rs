@@ -375,6 +375,14 @@ fn o2_a_harmed_copy_is_never_given_back_and_is_kept_anew() {
 }
 
 #[test]
+fn h13_a_quota_is_no_full_disk() {
+    for (errno, code) in [(rustix::io::Errno::DQUOT, Code::QUOTA), (rustix::io::Errno::NOSPC, Code::NO_SPACE)] {
+        let error = Error::io("write", Path::new("/state"))(errno);
+        assert_eq!((error.code(), error.to_finding().hint.is_some()), (code, code == Code::QUOTA), "{error}");
+    }
+}
+
+#[test]
 fn a_full_disk_is_said_to_be_full() {
     let home = Home::new();
     let store = home.open();
