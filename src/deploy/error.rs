@@ -34,6 +34,11 @@ impl Error {
         self.findings.iter().any(|it| it.code == Code::QUARANTINED)
     }
 
+    /// Returns whether objects of the repository are missing or damaged.
+    pub(super) fn lacks_objects(&self) -> bool {
+        self.findings.iter().any(|it| it.code == Code::INCOMPLETE)
+    }
+
     /// Returns the same error in another phase.
     #[must_use]
     pub fn in_phase(mut self, phase: Phase) -> Self {

@@ -6,7 +6,10 @@ use super::revert::Reverted;
 use super::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, Error, now_text};
 use crate::finding::{Code, Finding, Findings};
 use crate::host::transaction::Request;
+use crate::plan::Plan;
 use crate::record::{Deployment, Phase, Trigger};
+use crate::render::{Content, Rendering};
+use crate::revision::Tree;
 use crate::state::{KeptFile, Suspension};
 
 /// What to go back to.
@@ -28,7 +31,7 @@ impl ConfigurationDeployer<'_> {
         let live = self.store.live(self.name())?.ok_or_else(nothing_before)?;
         let good = self.good(to, &live)?;
         let mut deployment = self.attempt(&good.revision, Trigger::Rollback, Some(&live));
-        let result = match self.prepare_back(&mut deployment, &good, &live) {
+        let result = match self.prepare_back_from_whole(&mut deployment, &good, &live) {
             Ok(ready) => self.carry_out(deployment, ready),
             Err(error) => self.end_early(deployment, error),
         };
@@ -87,6 +90,26 @@ impl ConfigurationDeployer<'_> {
         }
     }
 
+    /// Prepares the way back. The mirror is a cache: what it does not give is fetched anew, if it can be.
+    fn prepare_back_from_whole(
+        &self,
+        deployment: &mut Deployment,
+        good: &Deployment,
+        live: &Deployment,
+    ) -> Result<Ready, Error> {
+        let missing = match self.prepare_back(deployment, good, live) {
+            Err(error) if self.mirror.borrow().needs_renewal() || error.lacks_objects() => error,
+            other => return other,
+        };
+        match self.fetch() {
+            Ok(_) => self.prepare_back(deployment, good, live).map_err(|error| match error.lacks_objects() {
+                true => without_source(good, &error, Findings::new()),
+                false => error,
+            }),
+            Err(unreachable) => Err(without_source(good, &missing, unreachable.findings)),
+        }
+    }
+
     /// Renders what was live, from the mirror alone. Signatures, quarantine, windows and the deletion guard were passed then.
     fn prepare_back(&self, deployment: &mut Deployment, good: &Deployment, live: &Deployment) -> Result<Ready, Error> {
         let mut findings = Findings::new();
@@ -99,6 +122,7 @@ impl ConfigurationDeployer<'_> {
             return Err(Error::new(Phase::Plan, Finding::error(Code::NOTHING_TO_ROLL_BACK, message).hint(hint)));
         }
         let (seen, plan) = self.plan(&rendered, &tree, true, &mut findings)?;
+        read_ahead(&rendered.rendering, &plan, &tree)?;
         let repertoire = Repertoire::of(&rendered.rendering);
         Ok(Ready { rendered, repertoire, tree, seen, plan, findings, edits_since: Some(good.id) })
     }
@@ -152,6 +176,36 @@ impl ConfigurationDeployer<'_> {
         };
         Ok(format!("{what}; deployments are suspended until `headfast resume`"))
     }
+}
+
+/// Reads the blobs that are to come: damage to one is met while the mirror can still be fetched anew and nothing is written.
+fn read_ahead(rendering: &Rendering, plan: &Plan, tree: &dyn Tree) -> Result<(), Error> {
+    for operation in plan.writes() {
+        let target = rendering.targets.iter().find(|it| it.path == operation.at.root);
+        let content = target.and_then(|it| it.files.get(&operation.at.path)).map(|it| &it.content);
+        if let Some(Content::Blob { id, .. }) = content {
+            tree.blob(id).map_err(crate::host::Error::from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says that what was deployed is nowhere to be had; `unreachable` is why it could not be fetched, if that was it.
+fn without_source(good: &Deployment, missing: &Error, unreachable: Findings) -> Error {
+    let what = format!("deployment {} ({}) cannot be rendered again: {missing}", good.id, good.revision.short());
+    let (what, hint) = match unreachable.is_empty() {
+        true => (
+            format!("{what}; the remote does not have it either"),
+            "no file was changed; go back to another with `--to` (headfast history lists them), or push that commit again",
+        ),
+        false => (
+            format!("{what}; and the mirror cannot be fetched anew"),
+            "no file was changed; say it again when the remote can be reached, or put single files back with `headfast kept`",
+        ),
+    };
+    let mut findings: Findings = [Finding::error(Code::INCOMPLETE, what).hint(hint)].into_iter().collect();
+    findings.extend(unreachable);
+    Error { phase: Phase::Load, findings }
 }
 
 /// Says that a file goes back to what was deployed and not to what it had been edited to; an error when nothing else has it.

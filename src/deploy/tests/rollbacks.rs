@@ -72,3 +72,84 @@ fn a_deployment_that_differs_by_the_facts_alone_cannot_be_gone_back_to_and_that_
     assert_eq!(host.read("a"), "second");
     assert!(host.with(|it| it.store().suspension("site")).unwrap().is_none());
 }
+
+/// Returns every file of the mirror.
+fn files_of_mirror(host: &Host) -> Vec<PathBuf> {
+    let mut folders = vec![host.settings.state_dir.join("mirror/site")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()) {
+            if entry.is_dir() { folders.push(entry) } else { files.push(entry) }
+        }
+    }
+    files
+}
+
+#[test]
+fn p13_p16_without_mirror_and_remote_a_rollback_says_what_is_missing_and_touches_nothing() {
+    let (world, host) = deployed("", &[("a", "A")]);
+    world.commit("next", &[("a", "A2")]);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    let (remote, away) = (world.root.join("remote.git"), world.root.join("away.git"));
+    std::fs::rename(&remote, &away).unwrap();
+    std::fs::remove_dir_all(host.settings.state_dir.join("mirror/site")).unwrap();
+    let result = rollback(&host);
+    assert_eq!((status(&result), codes(&result)[0]), (Some(DeploymentStatus::Failed), "E_INCOMPLETE"));
+    assert_eq!(result.verdict(), Some(crate::finding::Verdict::Failed));
+    let told = result.findings.iter().next().unwrap();
+    assert!(told.message.contains("deployment 1") && told.message.contains("cannot be fetched anew"), "{told:?}");
+    assert!(told.hint.as_ref().unwrap().contains("no file was changed"), "{told:?}");
+    let why = result.findings.iter().nth(1).unwrap();
+    assert!(why.message.contains("remote.git"), "why it cannot be fetched: {why:?}");
+    assert_eq!((host.read("a"), host.leftovers()), ("A2".into(), Vec::<String>::new()));
+    assert!(host.with(|it| it.store().suspension("site")).unwrap().is_none());
+    std::fs::rename(&away, &remote).unwrap();
+    assert_eq!((status(&rollback(&host)), host.read("a")), (Some(DeploymentStatus::Success), "A".into()));
+}
+
+#[test]
+fn p16_what_the_remote_has_not_either_is_said_to_be_gone() {
+    let (world, _) = deployed("", &[("a", "A")]);
+    let host = world.host("one", "    rewind: follow\n");
+    let work = world.root.join("work");
+    world.write("files/a", "A2");
+    git(&work, &["commit", "-q", "-a", "--amend", "-m", "another history"]);
+    git(&work, &["push", "-q", "--force", "../remote.git", "HEAD:main"]);
+    git(&world.root.join("remote.git"), &["gc", "-q", "--prune=now"]);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    std::fs::remove_dir_all(host.settings.state_dir.join("mirror/site")).unwrap();
+    let result = rollback(&host);
+    assert_eq!((status(&result), codes(&result)), (Some(DeploymentStatus::Failed), vec!["E_INCOMPLETE"]));
+    let told = result.findings.iter().next().unwrap();
+    assert!(told.message.contains("the remote does not have it either"), "{told:?}");
+    assert_eq!((host.read("a"), host.drifted(), host.leftovers()), ("A2".into(), vec![], vec![]));
+}
+
+#[test]
+fn p13_p16_a_rollback_heals_damage_to_any_file_of_the_mirror() {
+    let (world, host) = deployed("", &[("a", "A"), ("d/b", "B")]);
+    world.commit("next", &[("a", "A2"), ("d/b", "B2")]);
+    assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
+    let check = |what: &str| {
+        let result = rollback(&host);
+        assert_eq!((status(&result), codes(&result)), (Some(DeploymentStatus::Success), vec![]), "{what}");
+        assert_eq!((host.read("a"), host.read("d/b")), ("A".into(), "B".into()), "{what}");
+        host.with(|it| it.resume()).unwrap();
+        assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success), "{what}");
+        assert_eq!(host.read("a"), "A2", "{what}");
+    };
+    let n_files = files_of_mirror(&host).len();
+    assert!(n_files > 6);
+    for n in 0..n_files {
+        // What heals may have other names.
+        let files = files_of_mirror(&host);
+        let Some(file) = files.get(n) else { break };
+        let _may_be_read_only = std::fs::remove_file(file);
+        if n % 2 == 0 {
+            std::fs::write(file, "rotten").unwrap();
+        }
+        check(&file.display().to_string());
+    }
+    std::fs::remove_dir_all(host.settings.state_dir.join("mirror/site")).unwrap();
+    check("the whole mirror");
+}
