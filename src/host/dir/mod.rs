@@ -115,6 +115,12 @@ impl Dir {
         &self.path
     }
 
+    /// Returns the same handle for the path that the directory has been given since.
+    pub(super) fn renamed(mut self, path: String) -> Dir {
+        self.path = path;
+        self
+    }
+
     /// Returns the path of a name in this directory, for messages.
     pub fn path_of(&self, name: &str) -> String {
         match name {

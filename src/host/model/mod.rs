@@ -100,6 +100,8 @@ pub enum Guard {
     ReadBack,
     /// The lock on a target.
     Lock,
+    /// The lock on a target that the transaction has made.
+    LockOfMade,
 }
 
 thread_local! {

@@ -6,7 +6,7 @@
 
 use super::journal::{Carried, DirectoryChange, FileChange, Generation, Journal, Root};
 use super::stage::{file_id, open_staging};
-use super::switch::{Edits, conflict, hold, make_directory, remove_directory, switch_one};
+use super::switch::{Edits, conflict, hold, make_directories, remove_directory, switch_one};
 use super::{Surprise, TargetChange};
 use crate::host::Error;
 use crate::host::dir::{Dir, Found, split};
@@ -93,10 +93,10 @@ pub(super) fn same_file(a: &Stat, b: &Stat) -> bool {
 }
 
 /// Gives the tree its place and switches the link to it; on the way back the link first.
-pub(super) fn switch(base: &Dir, root: &mut Root, edits: Edits) -> Result<(), Error> {
+pub(super) fn switch(base: &Dir, root: &mut Root, locked: &mut Vec<Dir>, edits: Edits) -> Result<(), Error> {
     let staging = open_staging(base, root)?;
     let Some(generation) = &root.generation else { return Ok(()) };
-    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it, edits))?;
+    make_directories(base, &staging, root, locked, edits)?;
     let folder = base.below(&root.in_base(GENERATIONS))?;
     let number = generation.number.to_string();
     if let (Some(inode), true) = (generation.tree, generation.comes) {

@@ -99,7 +99,7 @@ pub struct Switched {
     /// What was done.
     pub journal: Journal,
     step: Step,
-    /// The locked directories: no other agent works there until the outcome is known.
+    /// The locked directories, targets that were made among them: no other agent works there until the outcome is known.
     bases: Vec<Dir>,
 }
 
@@ -205,7 +205,7 @@ impl Staged {
         let mut switched =
             Switched { shelf: self.shelf, journal: self.journal, step: Step::Journal, bases: self.bases };
         switched.shelf.drop_step(Step::Staging).map_err(CommitError::After)?;
-        match switch::apply(&mut switched.journal, key) {
+        match switch::apply(&mut switched.journal, &mut switched.bases, key) {
             Ok(()) => Ok(switched),
             Err(error) => Err(switched.give_up(key, error)),
         }
@@ -287,7 +287,7 @@ impl Switched {
     pub fn restore(mut self, key: &DigestKey) -> Result<Switched, Error> {
         self.advance(Step::Restore)?;
         self.journal = self.journal.inverted();
-        switch::apply(&mut self.journal, key)?;
+        switch::apply(&mut self.journal, &mut self.bases, key)?;
         Ok(self)
     }
 }
@@ -307,7 +307,7 @@ pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Rec
     let shelf = Shelf::open(state_dir, repository, key)?;
     shelf.tidy()?;
     let Some((step, mut journal)) = shelf.read()? else { return Ok(Recovered::Nothing) };
-    let bases = lock(&journal)?;
+    let mut bases = lock(&journal)?;
     // Whoever took the last step may have died before it was on the disk; nothing may be done on the strength of it until
     // it is.
     shelf.flush()?;
@@ -320,19 +320,21 @@ pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Rec
             shelf.drop_step(step)?;
             Ok(Recovered::Abandoned(journal))
         }
-        Step::Journal => match switch::is_possible(&journal).and_then(|()| switch::apply(&mut journal, key)) {
-            Ok(()) => Ok(Recovered::Forward(Switched { shelf, journal, step, bases })),
-            // A new file was changed already, so what was to become can no longer be; the change is kept on the way back.
-            Err(error @ (Error::ReadBack { .. } | Error::Conflict { .. })) => {
-                // Where there is no way back either, nothing more is touched.
-                if switch::is_possible(&journal.inverted()).is_err() {
-                    return Err(error);
+        Step::Journal => {
+            match switch::is_possible(&journal).and_then(|()| switch::apply(&mut journal, &mut bases, key)) {
+                Ok(()) => Ok(Recovered::Forward(Switched { shelf, journal, step, bases })),
+                // A new file was changed already, so what was to become can no longer be; the change is kept on the way back.
+                Err(error @ (Error::ReadBack { .. } | Error::Conflict { .. })) => {
+                    // Where there is no way back either, nothing more is touched.
+                    if switch::is_possible(&journal.inverted()).is_err() {
+                        return Err(error);
+                    }
+                    shelf.advance(Step::Journal, Step::Restore)?;
+                    restore_around_edits(shelf, journal, bases, key)
                 }
-                shelf.advance(Step::Journal, Step::Restore)?;
-                restore_around_edits(shelf, journal, bases, key)
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        },
+        }
         Step::Undo => Ok(Recovered::Unproven(Switched { shelf, journal, step, bases })),
         Step::Restore => {
             switch::is_possible(&journal.inverted())?;
@@ -347,26 +349,44 @@ pub fn recover(state_dir: &str, repository: &str, key: &DigestKey) -> Result<Rec
     }
 }
 
-fn restore_around_edits(shelf: Shelf, journal: Journal, bases: Vec<Dir>, key: &DigestKey) -> Result<Recovered, Error> {
+fn restore_around_edits(
+    shelf: Shelf,
+    journal: Journal,
+    mut bases: Vec<Dir>,
+    key: &DigestKey,
+) -> Result<Recovered, Error> {
     let mut journal = journal.inverted();
-    switch::apply_around_edits(&mut journal, key)?;
+    switch::apply_around_edits(&mut journal, &mut bases, key)?;
     Ok(Recovered::Restored(Switched { shelf, journal, step: Step::Restore, bases }))
 }
 
-/// Locks the directories that a transaction works in.
+/// Locks the directories that a transaction works in, targets that it has made among them.
 fn lock(journal: &Journal) -> Result<Vec<Dir>, Error> {
-    let mut bases: Vec<Dir> = Vec::new();
+    let mut locked: Vec<Dir> = Vec::new();
     for root in &journal.roots {
-        let Some(base) = Dir::open(&root.base)? else { continue };
-        if bases.iter().any(|it| it.path() == base.path()) {
-            continue;
+        if let Some(base) = Dir::open(&root.base)? {
+            take(base, &root.path, &mut locked)?;
         }
-        if !base.lock()? {
-            return Err(Error::Owned { path: root.path.clone(), holder: base.lock_holder() });
+        match Dir::open(&root.path) {
+            Ok(Some(target)) => take(target, &root.path, &mut locked)?,
+            // What stands there is for the steps to judge, and is nothing that an agent could have locked.
+            Ok(None) | Err(Error::Symlink { .. } | Error::WrongType { .. }) => {}
+            Err(error) => return Err(error),
         }
-        bases.push(base);
     }
-    Ok(bases)
+    Ok(locked)
+}
+
+/// Locks a directory for a target, unless it is locked already: a second lock would wait for the first.
+fn take(dir: Dir, target: &str, locked: &mut Vec<Dir>) -> Result<(), Error> {
+    if locked.iter().any(|it| it.path() == dir.path()) {
+        return Ok(());
+    }
+    if !dir.lock()? {
+        return Err(Error::Owned { path: target.to_owned(), holder: dir.lock_holder() });
+    }
+    locked.push(dir);
+    Ok(())
 }
 
 /// Removes what a transaction whose outcome is recorded leaves behind.

@@ -19,11 +19,7 @@ pub(super) fn prepare(request: &Request, key: &DigestKey) -> Result<(Journal, Ve
     let mut roots = Vec::new();
     let mut bases: Vec<Dir> = Vec::new();
     for target in &request.targets {
-        let (base, prefix) = nearest_existing(&target.root)?;
-        // Two missing targets may share the ancestor that they are staged in; a second lock would wait for the first.
-        if !bases.iter().any(|it| it.path() == base.path()) && !base.lock()? {
-            return Err(Error::Owned { path: target.root.clone(), holder: base.lock_holder() });
-        }
+        let (base, prefix) = lock_nearest(&target.root, &bases)?;
         let mut root = Root {
             path: target.root.clone(),
             base: base.path().to_owned(),
@@ -50,6 +46,22 @@ pub(super) fn prepare(request: &Request, key: &DigestKey) -> Result<(Journal, Ve
         actions: request.actions.clone(),
     };
     Ok((journal, bases))
+}
+
+/// Opens and locks the target, or its nearest ancestor that exists, and returns what leads from there to the target.
+fn lock_nearest(root: &str, locked: &[Dir]) -> Result<(Dir, String), Error> {
+    loop {
+        let (base, prefix) = nearest_existing(root)?;
+        // Two missing targets may share the ancestor that they are staged in; a second lock would wait for the first.
+        if !locked.iter().any(|it| it.path() == base.path()) && !base.lock()? {
+            return Err(Error::Owned { path: root.to_owned(), holder: base.lock_holder() });
+        }
+        // Another agent may have made what was missing, and left, before the lock was ours.
+        let next = prefix.split('/').next().unwrap_or_default();
+        if next.is_empty() || base.look(next)?.is_none() {
+            return Ok((base, prefix));
+        }
+    }
 }
 
 /// Opens the target, or its nearest ancestor that exists, and returns what leads from there to the target.

@@ -2,7 +2,7 @@
 
 use super::journal::{DirectoryChange, FileChange, FileId, Journal, Root};
 use super::stage::{FLUSH_EACH_MAX, open_staging, own_staging};
-use super::{Rows, Surprise, generation};
+use super::{Rows, Surprise, generation, take};
 use crate::host::dir::{Dir, Found, split};
 use crate::host::live::GENERATIONS;
 use crate::host::scan::{DigestKey, entry};
@@ -15,13 +15,13 @@ use std::collections::BTreeSet;
 
 /// Does all that the journal says, flushes it and reads it back. What is done already is left alone, so that recovery
 /// calls the same function.
-pub(super) fn apply(journal: &mut Journal, key: &DigestKey) -> Result<(), Error> {
-    apply_as(journal, key, Edits::Refuse)
+pub(super) fn apply(journal: &mut Journal, locked: &mut Vec<Dir>, key: &DigestKey) -> Result<(), Error> {
+    apply_as(journal, locked, key, Edits::Refuse)
 }
 
 /// Does the same for a way back that a crash cut short: what someone has changed since stays as it is, and shows as drift.
-pub(super) fn apply_around_edits(journal: &mut Journal, key: &DigestKey) -> Result<(), Error> {
-    apply_as(journal, key, Edits::Leave)
+pub(super) fn apply_around_edits(journal: &mut Journal, locked: &mut Vec<Dir>, key: &DigestKey) -> Result<(), Error> {
+    apply_as(journal, locked, key, Edits::Leave)
 }
 
 /// What becomes of a file that came to its name and was changed or removed there since.
@@ -33,7 +33,7 @@ pub(super) enum Edits {
     Leave,
 }
 
-fn apply_as(journal: &mut Journal, key: &DigestKey, edits: Edits) -> Result<(), Error> {
+fn apply_as(journal: &mut Journal, locked: &mut Vec<Dir>, key: &DigestKey, edits: Edits) -> Result<(), Error> {
     for root in &mut journal.roots {
         let base = match (Dir::open(&root.base)?, edits) {
             (Some(base), _) => base,
@@ -43,8 +43,8 @@ fn apply_as(journal: &mut Journal, key: &DigestKey, edits: Edits) -> Result<(), 
             }
         };
         match root.generation {
-            Some(_) => generation::switch(&base, root, edits)?,
-            None => switch_root(&base, root, edits)?,
+            Some(_) => generation::switch(&base, root, locked, edits)?,
+            None => switch_root(&base, root, locked, edits)?,
         }
         flush_root(&base, root)?;
         match read_back(&base, root, key, edits) {
@@ -91,7 +91,7 @@ fn has_come(held: &Option<Found>, file: &FileChange) -> bool {
 }
 
 /// The order lets a folder take the place of a file, and a file that of a folder.
-fn switch_root(base: &Dir, root: &mut Root, edits: Edits) -> Result<(), Error> {
+fn switch_root(base: &Dir, root: &mut Root, locked: &mut Vec<Dir>, edits: Edits) -> Result<(), Error> {
     let staging = open_staging(base, root)?;
     let made: BTreeSet<String> = root.directories.iter().filter(|it| it.make).map(|it| it.path.clone()).collect();
     let gone: BTreeSet<String> = root.directories.iter().filter(|it| !it.make).map(|it| it.path.clone()).collect();
@@ -100,7 +100,7 @@ fn switch_root(base: &Dir, root: &mut Root, edits: Edits) -> Result<(), Error> {
 
     let switch = |it: &FileChange, root: &Root| switch_one(base, &staging, root, it, edits);
     root.files.iter().filter(|it| makes_room(it)).try_for_each(|it| switch(it, root))?;
-    root.directories.iter().filter(|it| it.make).try_for_each(|it| make_directory(base, &staging, it, edits))?;
+    make_directories(base, &staging, root, locked, edits)?;
     let rest = root.files.iter().filter(|it| !makes_room(it) && !needs_room(it));
     rest.clone().try_for_each(|it| switch(it, root))?;
     let late: Vec<FileChange> = root.files.iter().filter(|it| needs_room(it)).cloned().collect();
@@ -175,12 +175,42 @@ pub(super) fn conflict(dir: &Dir, name: &str, what: &str) -> Error {
     Error::Conflict { path: dir.path_of(name), what: what.to_owned() }
 }
 
+/// Makes the directories that are to come, and locks the target's own.
+pub(super) fn make_directories(
+    base: &Dir,
+    staging: &Dir,
+    root: &Root,
+    locked: &mut Vec<Dir>,
+    edits: Edits,
+) -> Result<(), Error> {
+    for directory in root.directories.iter().filter(|it| it.make) {
+        let is_target = directory.path == root.prefix;
+        make_directory(base, staging, directory, edits, &mut |made| match is_target {
+            true if !is_unguarded() => take(made, &root.path, locked),
+            _ => Ok(()),
+        })?;
+    }
+    Ok(())
+}
+
+/// Returns whether a test has taken the lock on a new target away.
+fn is_unguarded() -> bool {
+    #[cfg(test)]
+    if crate::host::model::lacks(crate::host::model::Guard::LockOfMade) {
+        return true;
+    }
+    false
+}
+
 /// Makes a directory with its final owner and mode before it has its name, so that a crash leaves none without them.
-pub(super) fn make_directory(
+///
+/// It is claimed by then, too: an agent that finds the name finds it taken.
+fn make_directory(
     base: &Dir,
     staging: &Dir,
     directory: &DirectoryChange,
     edits: Edits,
+    claim: &mut dyn FnMut(Dir) -> Result<(), Error>,
 ) -> Result<(), Error> {
     const WAITING: &str = "folder";
     let (folder, name) = split(&directory.path);
@@ -193,7 +223,8 @@ pub(super) fn make_directory(
         // It may have its name and not its mode yet: a power loss can keep the one and lose the other.
         Some(found) if found.kind == FileType::Directory => {
             let there = parent.below(name)?.ok_or_else(|| conflict(&parent, name, "the folder is gone"))?;
-            return there.set_access(directory.mode, directory.uid, directory.gid);
+            there.set_access(directory.mode, directory.uid, directory.gid)?;
+            return claim(there);
         }
         Some(_) => return Ok(()),
         None => {}
@@ -202,6 +233,7 @@ pub(super) fn make_directory(
     let made = staging.below(WAITING)?.ok_or_else(|| conflict(staging, WAITING, "the new folder is gone"))?;
     attributes::inherit(&parent, &made)?;
     made.set_access(directory.mode, directory.uid, directory.gid)?;
+    claim(made.renamed(parent.path_of(name)))?;
     staging.rename(WAITING, &parent, name, RenameFlags::NOREPLACE)
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod generations;
+mod locks;
 
 /// A state directory and a target in a temporary directory.
 struct World {

@@ -13,7 +13,7 @@ const FILE_TO_FOLDER: Scenario =
     Scenario { old: &[("a", "old")], changes: &[("a", None), ("a/b", Some("new"))], ..ONE };
 const FILE_TO_LINK: Scenario = Scenario { old: &[("a", "old")], changes: &[("a", Some("-> b"))], ..ONE };
 const LINK_TO_LINK: Scenario = Scenario { old: &[("a", "-> b")], changes: &[("a", Some("-> c"))], ..ONE };
-const MISSING: Scenario = Scenario { missing: true, ..CREATE };
+pub const MISSING: Scenario = Scenario { missing: true, ..CREATE };
 /// A check looks at the staged view before the commit point.
 const VIEW: Scenario = Scenario { view: true, ..REPLACE };
 pub const THREE: Scenario = Scenario {

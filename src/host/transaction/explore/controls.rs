@@ -1,13 +1,13 @@
 //! Without a guard, an exploration finds what the guard is there for. A check that finds nothing then would check nothing.
 
-use super::apply::{REPLACE, THREE};
+use super::apply::{MISSING, REPLACE, THREE};
 use super::faults::{deploy, first_note};
 use super::life::{Life, Verdict};
-use super::world::{STATE, Side, World};
+use super::world::{STATE, Scenario, Side, World};
 use super::{Budget, explore};
 use crate::host::model::{Call, Disk, Fault, Guard, Machine, without};
 use crate::host::transaction::{Recovered, Switched, recover, stage};
-use crate::host::{DigestKey, Error};
+use crate::host::{DigestKey, Dir, Error};
 use crate::revision::{ObjectId, ReadError};
 
 const BUDGET: Budget = Budget { deaths: 1, outcomes: 256, lives: 1000 };
@@ -114,12 +114,18 @@ impl Agent<'_> {
     }
 }
 
-/// Lets two agents with states of their own work in one target, in every order of their steps, each putting back at the end
-/// what it found; returns the orders after which something else is there.
-fn orders_that_mix() -> Vec<u32> {
-    let world = World::new(REPLACE);
+/// Returns a world with the state of a second agent.
+fn world_of_two(scenario: Scenario) -> (World, Disk) {
+    let world = World::new(scenario);
     let mut disk = world.disk.clone();
     disk.put("/other", crate::host::model::Kind::Dir, "", (0o700, 0, 0));
+    (world, disk)
+}
+
+/// Lets two agents with states of their own work in one target, in every order of their steps, each putting back at the end
+/// what it found; returns the orders after which something else is there.
+fn orders_that_mix(scenario: Scenario) -> Vec<u32> {
+    let (world, disk) = world_of_two(scenario);
     let mixes = |order: &u32| {
         let running = Machine::boot(&disk, 1);
         let agent = |state: &str| Agent {
@@ -140,9 +146,41 @@ fn orders_that_mix() -> Vec<u32> {
 
 #[test]
 fn o08_two_agents_in_one_target_exclude_each_other() {
-    assert_eq!(orders_that_mix(), Vec::<u32>::new());
+    assert_eq!(orders_that_mix(REPLACE), Vec::<u32>::new());
     let _without = without(Guard::Lock);
-    assert!(!orders_that_mix().is_empty());
+    assert!(!orders_that_mix(REPLACE).is_empty());
+}
+
+#[test]
+fn o08_two_agents_in_one_target_that_does_not_exist_exclude_each_other() {
+    assert_eq!(orders_that_mix(MISSING), Vec::<u32>::new());
+    let _without = without(Guard::LockOfMade);
+    assert!(!orders_that_mix(MISSING).is_empty());
+}
+
+#[test]
+fn o08_a_recovery_after_any_crash_holds_a_target_that_was_made() {
+    let (world, disk) = world_of_two(MISSING);
+    let blob = |id: &ObjectId| Err(ReadError { what: id.to_string(), reason: "no blobs here".into() });
+    let past = {
+        let running = Machine::boot(&disk, 1);
+        let mut switched = stage(STATE, &world.request(), &world.key, &blob).unwrap().commit(&world.key).unwrap();
+        switched.settle().unwrap();
+        switched.restore(&world.key).unwrap().finish().unwrap();
+        running.0.past()
+    };
+    let mut held = 0;
+    for (disk, _) in past {
+        let _running = Machine::boot(&disk, 2);
+        let recovered = recover(STATE, "site", &world.key).unwrap();
+        let is_at_work = !matches!(recovered, Recovered::Nothing | Recovered::Abandoned(_));
+        match stage("/other", &world.request(), &world.key, &blob) {
+            Err(Error::Owned { .. }) => assert!(is_at_work, "nobody is at work: {recovered:?}"),
+            other => assert!(!is_at_work && other.is_ok(), "{other:?} beside {recovered:?}"),
+        }
+        held += usize::from(is_at_work && Dir::open("/srv/t0").unwrap().is_some());
+    }
+    assert!(held > 5, "the target was there in {held} cases");
 }
 
 #[test]
