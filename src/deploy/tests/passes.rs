@@ -20,15 +20,18 @@ fn a_first_deployment_makes_target_and_folders_and_shows_no_drift() {
 }
 
 #[test]
-fn a_target_whose_parents_are_missing_too_has_no_drift() {
+fn h01_a_target_whose_parents_are_missing_too_is_made_with_them_and_has_no_drift() {
+    use std::os::unix::fs::PermissionsExt;
     let world = world();
-    world.manifest("");
+    world.manifest("    mode: '0640'");
     let text = std::fs::read_to_string(world.root.join("work/headfast.yaml")).unwrap();
     world.write("headfast.yaml", &text.replace("/one/app", "/one/app/deep/er"));
     world.commit("start", &[("a", "A")]);
     let host = world.host("one", "");
     assert_eq!(status(&host.sync()), Some(DeploymentStatus::Success));
     assert_eq!(host.drifted(), vec![]);
+    let mode = |it: &str| std::fs::metadata(host.path(it)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["", "deep", "deep/er"].map(mode), [0o750; 3], "the target's own, for all that leads to it");
 }
 
 #[test]
