@@ -16,6 +16,7 @@ mod examples;
 mod flow;
 mod fsck;
 mod generations;
+mod hanging;
 mod host;
 mod hostile;
 mod hostile_trees;
