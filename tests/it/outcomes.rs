@@ -310,6 +310,30 @@ fn o08_two_agents_with_states_of_their_own_cannot_work_in_one_target() {
 }
 
 #[test]
+fn o08_a_second_agent_finds_the_target_taken_that_the_first_has_just_made() {
+    let host = TestHost::new();
+    let gate = Gate::new(&host);
+    let manifest = format!("{MANIFEST}    reload: [{{command: {}, within: 5m}}]\n", Gate::COMMAND);
+    host.commit(&[("headfast.yaml", &manifest), ("files/a", "wait\n")]);
+    assert!(!host.path("live").exists());
+    let first = Command::new(env!("CARGO_BIN_EXE_headfast"))
+        .args(["sync", "--config"])
+        .arg(host.path("agent.yaml"))
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    gate.reached();
+    host.agent(&AGENT.replace("@DIR@/state", "@DIR@/other"));
+    let before = host.snapshot();
+    host.commit(&[("files/a", "other\n")]);
+    host.run(&["sync"]).ends(75).says(&["E_TARGET_OWNED", "is at work in", "live"]);
+    assert_eq!(host.snapshot(), before);
+    gate.open();
+    assert!(first.unwrap().wait().unwrap().success());
+    host.run(&["sync"]).ends(0);
+    assert_eq!(host.live("a"), "other\n");
+}
+
+#[test]
 fn o11_a_state_that_was_lost_is_made_again_and_what_is_live_is_adopted_or_kept() {
     let host = TestHost::with(&[("files/a", "a\n"), ("files/b", "b\n")]);
     fs::write(host.path("live/b"), "edited\n").unwrap();
