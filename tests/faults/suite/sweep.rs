@@ -185,22 +185,40 @@ pub struct State {
     pub call: Call,
     /// Everything that recovery goes by.
     fingerprint: u64,
-    /// How far the transaction is: an index into the steps.
+    /// How far the transaction is.
+    progress: Progress,
+}
+
+/// How far a transaction is.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// An index into the steps.
     step: usize,
     /// How many names the shelf holds.
     shelf: usize,
 }
 
-/// Returns the calls of an operation in which nothing goes wrong, with what is on the disk before each.
-fn states(rig: &Rig, operation: Operation) -> Vec<State> {
-    let mut states = Vec::new();
+/// Runs an operation in which nothing goes wrong, and asks for something before each call; what was answered is still right
+/// where nothing may have changed since.
+fn course<T: Copy>(rig: &Rig, operation: Operation, ask: impl Fn() -> T) -> Vec<(Call, T)> {
+    let mut course: Vec<(Call, T)> = Vec::new();
+    let mut claimed = false;
     rig.disturb(operation, |call| {
-        let (fingerprint, shelf) = (rig.fingerprint(rig.world.tree()), rig.world.shelf().len());
-        states.push(State { call: *call, fingerprint, step: step(rig), shelf });
+        let is_known = course.last().filter(|it| !it.0.is_mutating() && claimed == rig.claims.is_committed());
+        let answer = is_known.map_or_else(&ask, |it| it.1);
+        claimed = rig.claims.is_committed();
+        course.push((*call, answer));
         Fate::Happens
     });
     assert_eq!((rig.claims.outcome(), rig.claims.text().as_str()), (Outcome::Done, ""), "{}", rig.case.name);
-    states
+    course
+}
+
+/// Returns the calls of an operation in which nothing goes wrong, with what is on the disk before each.
+fn states(rig: &Rig, operation: Operation) -> Vec<State> {
+    let ask = || (rig.fingerprint(rig.world.tree()), progress(rig));
+    let course = course(rig, operation, ask);
+    course.into_iter().map(|(call, (fingerprint, progress))| State { call, fingerprint, progress }).collect()
 }
 
 /// Returns the calls of an operation in which nothing goes wrong.
@@ -227,16 +245,17 @@ fn own_calls(rig: &Rig, operation: Operation) -> Vec<Call> {
 
 /// Returns how many calls a rollback has in common with an apply: all until the switch is recorded.
 pub fn calls_until_settled(rig: &Rig) -> usize {
-    let of_step = |it: &&State| STEPS.get(it.step) == Some(&"undo");
-    states(rig, Operation::Rollback).iter().find(of_step).map_or(0, |it| it.call.count - 1)
+    let is_settled = |it: &&(Call, Progress)| STEPS.get(it.1.step) == Some(&"undo");
+    course(rig, Operation::Rollback, || progress(rig)).iter().find(is_settled).map_or(0, |it| it.0.count - 1)
 }
 
 /// The names of the journal, the furthest first.
 const STEPS: [&str; 6] = ["done", "back", "restore", "undo", "journal", "staging"];
 
-fn step(rig: &Rig) -> usize {
+fn progress(rig: &Rig) -> Progress {
     let shelf = rig.world.shelf();
-    STEPS.iter().position(|step| shelf.iter().any(|it| it == step)).unwrap_or(STEPS.len())
+    let step = STEPS.iter().position(|step| shelf.iter().any(|it| it == step)).unwrap_or(STEPS.len());
+    Progress { step, shelf: shelf.len() }
 }
 
 /// How many calls a unit of work takes on.
@@ -379,11 +398,12 @@ fn crashes(states: &[State], operation: Operation, full: bool) -> Vec<usize> {
     // Until the switch is recorded, a rollback is an apply.
     let is_own =
         |step: &usize| operation == Operation::Apply || full || !["staging", "journal"].contains(&STEPS[*step]);
-    let steps = distinct.iter().map(|it| it.step).filter(|it| *it < STEPS.len());
+    let steps = distinct.iter().map(|it| it.progress.step).filter(|it| *it < STEPS.len());
     let steps: BTreeSet<usize> = steps.filter(is_own).collect();
     let mut crashes = BTreeSet::new();
     for step in steps {
-        let of_step: Vec<usize> = distinct.iter().filter(|it| it.step == step).map(|it| it.call.count).collect();
+        let of_step: Vec<usize> =
+            distinct.iter().filter(|it| it.progress.step == step).map(|it| it.call.count).collect();
         crashes.insert(of_step[0]);
         if full || ["journal", "restore"].contains(&STEPS[step]) {
             crashes.extend([of_step[of_step.len() / 2], of_step[of_step.len() - 1]]);
@@ -395,10 +415,10 @@ fn crashes(states: &[State], operation: Operation, full: bool) -> Vec<usize> {
 /// Returns each name that the journal has in the course of an operation, and the first call that finds it.
 pub fn first_of_each_step(rig: &Rig, operation: Operation) -> Vec<(&'static str, usize)> {
     let mut found: Vec<(&str, usize)> = Vec::new();
-    for state in states(rig, operation) {
+    for (call, Progress { step, shelf }) in course(rig, operation, || progress(rig)) {
         // Two names at once are a moment between two steps.
-        let name = STEPS.get(state.step).copied().filter(|_| state.shelf == 1);
-        found.extend(name.filter(|it| !found.iter().any(|known| known.0 == *it)).map(|it| (it, state.call.count)));
+        let name = STEPS.get(step).copied().filter(|_| shelf == 1);
+        found.extend(name.filter(|it| !found.iter().any(|known| known.0 == *it)).map(|it| (it, call.count)));
     }
     found
 }
