@@ -104,9 +104,12 @@ pub(super) fn switch(base: &Dir, root: &mut Root, locked: &mut Vec<Dir>, edits: 
         if !move_tree(&staging, TREE, folder, &number, inode)? {
             return Err(conflict(folder, &number, "the new generation is gone"));
         }
+        // A power loss may keep the link and lose what was moved before it; until recovery it would lead nowhere.
+        folder.flush()?;
     }
     switch_one(base, &staging, root, &generation.link, edits)?;
     if let (Some(inode), false, Some(folder)) = (generation.tree, generation.comes, &folder) {
+        base.below(&root.prefix)?.map_or(Ok(()), |it| it.flush())?;
         move_tree(folder, &number, &staging, TREE, inode)?;
     }
     for directory in root.directories.iter_mut().filter(|it| !it.make) {

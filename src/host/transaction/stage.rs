@@ -253,16 +253,17 @@ pub(super) fn write_one(
     let Recorded { mode, uid, gid, .. } = *new.row;
     let mut id = FileId { digest: Some(digest.0), mode, uid, gid, ..file_id(&written) };
     if written.kind == LiveKind::File {
-        must_keep(dir, (written.mode, written.uid, written.gid), (mode, uid, gid))?;
+        if (written.mode, written.uid, written.gid) != (mode, uid, gid) {
+            return Err(unkept(dir));
+        }
         id.attributes = Some(attributes::fingerprint(dir, name)?);
     }
     Ok(id)
 }
 
-/// Fails when something in a directory does not have the mode, owner and group that it was just given.
-pub(super) fn must_keep(dir: &Dir, has: (u32, u32, u32), given: (u32, u32, u32)) -> Result<(), Error> {
-    let what = || "it does not keep modes and owners".to_owned();
-    if has == given { Ok(()) } else { Err(Error::Unfit { path: dir.path().to_owned(), what: what() }) }
+/// Says that something in a directory has not the mode or owner that it was given.
+pub(super) fn unkept(dir: &Dir) -> Error {
+    Error::Unfit { path: dir.path().to_owned(), what: "it does not keep modes and owners".to_owned() }
 }
 
 /// Writes a file that is born private and gets its owner before its mode, so that no one can look in between; returns the

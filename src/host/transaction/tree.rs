@@ -2,7 +2,7 @@
 
 use super::generation::{TREE, same_file};
 use super::journal::{Carried, DirectoryChange, Root};
-use super::stage::{FLUSH_EACH_MAX, New, file_id, must_keep, write_one};
+use super::stage::{FLUSH_EACH_MAX, New, file_id, unkept, write_one};
 use super::switch::conflict;
 use super::{ReadBlob, TargetChange};
 use crate::host::Error;
@@ -224,10 +224,8 @@ impl<'a> Builder<'a> {
             true => same_file(&now.stat, &before.stat),
             false => from.look(name)?.is_some_and(|it| it.stat == before.stat),
         };
-        // Of a link only the owner was given; its mode is nobody's.
-        let access = |it: &Found| (if it.kind == FileType::Symlink { 0 } else { it.mode }, it.uid, it.gid);
-        if is_same {
-            must_keep(to, access(&now), access(before))?;
+        if !shared && is_same && !has_access(&now, before.mode, before.uid, before.gid) {
+            return Err(unkept(to));
         }
         let from = if is_same { before.stat } else { Stat::default() };
         let sensitive = self.sensitive.contains(path.as_str());
@@ -300,19 +298,27 @@ impl<'a> Builder<'a> {
         for folder in self.folders.iter().rev() {
             let dir = self.here(&folder.path)?;
             dir.set_access(folder.mode, folder.uid, folder.gid)?;
+            if !dir.look(".")?.is_some_and(|it| has_access(&it, folder.mode, folder.uid, folder.gid)) {
+                return Err(unkept(&dir));
+            }
             if let (Some(source), true) = (self.source, folder.is_carried)
                 && let Some(from) = source.below(&folder.path)?
             {
                 dir.copy_attributes(&from)?;
             }
-            let found = dir.look(".")?.ok_or_else(|| conflict(&dir, "", "the new tree is gone"))?;
-            must_keep(&dir, (found.mode, found.uid, found.gid), (folder.mode, folder.uid, folder.gid))?;
             if flush_each {
                 dir.flush()?;
             }
         }
         if flush_each { Ok(()) } else { self.tree.flush_file_system() }
     }
+}
+
+/// Returns whether something has the mode and owner that it was given, but for the set-group-ID bit: chmod(2) leaves that out
+/// without an error where the group is not the caller's.
+fn has_access(found: &Found, mode: u32, uid: u32, gid: u32) -> bool {
+    const SET_GROUP: u32 = 0o2000;
+    (found.mode | SET_GROUP, found.uid, found.gid) == (mode | SET_GROUP, uid, gid)
 }
 
 /// Reads one file and writes what was read to another.
