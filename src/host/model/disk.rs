@@ -1,5 +1,6 @@
 //! What a disk holds: of every file and of every name, what programs see and what a power loss cannot take away any more.
 
+use crate::plan::Stat;
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,9 @@ pub enum Kind {
 /// Permission bits, owner and group.
 pub type Access = (u32, u32, u32);
 
+/// Extended attributes by name.
+pub type Attributes = BTreeMap<Rc<[u8]>, Rc<[u8]>>;
+
 /// What an inode holds besides names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
@@ -49,6 +53,7 @@ pub struct Version {
     pub data: Data,
     pub mtime: i64,
     pub access: Access,
+    pub attributes: Attributes,
 }
 
 #[derive(Clone, Debug)]
@@ -70,12 +75,19 @@ impl Hash for Node {
     }
 }
 
+impl Node {
+    pub fn stat(&self, inode: Ino) -> Stat {
+        let size = self.live.data.bytes.len() as u64;
+        Stat { inode, size, mtime_ns: self.live.mtime, ctime_ns: self.ctime }
+    }
+}
+
 /// An atomic change of names that a power loss may still undo.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Which names of which directories lead where from now on.
     pub sets: Vec<(Ino, Rc<str>, Option<Ino>)>,
-    /// Whether something that had a name gets another.
+    /// Whether something gets a name instead of another.
     pub moves: bool,
     /// The directory that is removed.
     pub removes: Option<Ino>,
@@ -86,6 +98,8 @@ pub struct Disk {
     pub nodes: BTreeMap<Ino, Rc<Node>>,
     /// Changes of names that are not flushed yet, in their order.
     pub pending: Vec<Rc<Change>>,
+    /// Whether files can share their blocks, as on btrfs and xfs; ext4 refuses.
+    pub reflinks: bool,
 }
 
 impl Hash for Disk {
@@ -101,6 +115,7 @@ pub struct Listed {
     pub kind: Kind,
     pub text: String,
     pub access: Access,
+    pub attributes: Attributes,
 }
 
 pub fn hash_of(value: impl Hash) -> u64 {
@@ -112,7 +127,7 @@ pub fn hash_of(value: impl Hash) -> u64 {
 impl Disk {
     /// Returns a disk with nothing but a root directory.
     pub fn new() -> Disk {
-        let mut disk = Disk { nodes: BTreeMap::new(), pending: Vec::new() };
+        let mut disk = Disk { nodes: BTreeMap::new(), pending: Vec::new(), reflinks: false };
         disk.nodes.insert(ROOT, Rc::new(node(Kind::Dir, Data::from(&b""[..]), (0o755, 0, 0), 0)));
         disk
     }
@@ -194,6 +209,7 @@ impl Disk {
         self.change(Change { sets, moves: true, removes: None })
     }
 
+    /// Gives an inode one more name. The others stay, so that it may be lost with the directory that it is in.
     pub fn link(&mut self, ino: Ino, to: (Ino, &str)) -> Result<(), Errno> {
         if self.at(to.0, to.1).is_ok() {
             return Err(Errno::EXIST);
@@ -201,7 +217,7 @@ impl Disk {
         if self.node(ino)?.kind == Kind::Dir {
             return Err(Errno::PERM);
         }
-        self.change(Change { sets: vec![(to.0, to.1.into(), Some(ino))], moves: true, removes: None })
+        self.change(Change { sets: vec![(to.0, to.1.into(), Some(ino))], moves: false, removes: None })
     }
 
     fn change(&mut self, change: Change) -> Result<(), Errno> {
@@ -313,7 +329,8 @@ impl Disk {
             let is_dir = node.kind == Kind::Dir;
             let path = format!("{prefix}{name}{}", if is_dir { "/" } else { "" });
             let text = String::from_utf8_lossy(&node.live.data.bytes).into_owned();
-            all.push(Listed { path: path.clone(), kind: node.kind, text, access: node.live.access });
+            let (access, attributes) = (node.live.access, node.live.attributes.clone());
+            all.push(Listed { path: path.clone(), kind: node.kind, text, access, attributes });
             if is_dir {
                 self.list(*ino, &path, all);
             }
@@ -335,10 +352,44 @@ impl Disk {
         self.flush_all().expect("every inode is there");
     }
 
+    /// Returns what an absolute path leads to; a link on the way leads nowhere.
+    pub fn find(&self, path: &str) -> Option<Ino> {
+        let (folder, name) = path.rsplit_once('/')?;
+        self.walk(ROOT, folder).and_then(|it| self.at(it, name)).ok()
+    }
+
+    /// Returns what stat(2) says of a path.
+    pub fn stat(&self, path: &str) -> Option<Stat> {
+        let ino = self.find(path)?;
+        self.node(ino).ok().map(|it| it.stat(ino))
+    }
+
+    /// Returns whether an inode is a directory of that name, or in one.
+    pub fn is_within(&self, ino: Ino, name: &str) -> bool {
+        let all = self.nodes.iter().flat_map(|(dir, it)| it.live_names.iter().map(move |named| (*dir, named)));
+        let mut leading = all.filter(|(_, named)| *named.1 == ino);
+        leading.any(|(dir, named)| &**named.0 == name || self.is_within(dir, name))
+    }
+
+    /// Gives a file one more name, durably.
+    pub fn share(&mut self, path: &str, with: &str) {
+        let (folder, name) = with.rsplit_once('/').expect("the path is absolute");
+        let (ino, folder) = (self.find(path).expect("it is there"), self.find(folder).expect("it is there"));
+        self.link(ino, (folder, name)).expect("the name is free");
+        self.flush_all().expect("every inode is there");
+    }
+
+    /// Gives an inode an extended attribute, durably.
+    pub fn mark(&mut self, path: &str, name: &[u8], value: &[u8]) {
+        let found = self.find(path).expect("it is there");
+        let node = self.edit(found).expect("it is there");
+        node.live.attributes.insert(name.into(), value.into());
+        node.safe.attributes = node.live.attributes.clone();
+    }
+
     /// Damages a file: the disk gives back other bytes than it was given.
     pub fn overwrite(&mut self, path: &str, bytes: &[u8]) {
-        let (folder, name) = path.rsplit_once('/').expect("the path is absolute");
-        let found = self.walk(ROOT, folder).and_then(|it| self.at(it, name)).expect("the file is there");
+        let found = self.find(path).expect("the file is there");
         let node = self.edit(found).expect("the file is there");
         node.live.data = Data::from(bytes);
         node.safe.data = node.live.data.clone();
@@ -361,7 +412,7 @@ impl Disk {
 }
 
 fn node(kind: Kind, data: Data, access: Access, clock: i64) -> Node {
-    let live = Version { data, mtime: clock, access };
+    let live = Version { data, mtime: clock, access, attributes: Attributes::new() };
     let (safe, names) = (live.clone(), Names::new());
     Node { kind, live, safe, live_names: names.clone(), safe_names: names, spoiled: false, ctime: clock }
 }

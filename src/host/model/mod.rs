@@ -15,7 +15,7 @@ mod opened;
 mod power;
 mod tests;
 
-pub use disk::{Access, Disk, Ino, Kind, Listed, hash_of};
+pub use disk::{Access, Attributes, Disk, Ino, Kind, Listed, hash_of};
 pub use opened::Opened;
 pub use power::Dice;
 
@@ -41,10 +41,12 @@ pub enum Call {
     RemoveDir,
     Rename,
     Link,
+    Reflink,
     ChangeOwner,
     ChangeMode,
     SetTime,
     Attributes,
+    SetAttribute,
     Names,
     Flush,
     FlushFileSystem,
@@ -96,6 +98,10 @@ pub enum Guard {
     JournalFlush,
     /// The flush of directories.
     DirectoryFlush,
+    /// The flush of a new tree, files and directories.
+    TreeFlush,
+    /// The flush of the folder in which a new tree has got its place.
+    PlaceFlush,
     /// The comparison of what was written.
     ReadBack,
     /// The lock on a target.

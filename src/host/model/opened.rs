@@ -3,7 +3,8 @@
 use super::disk::{Data, Ino, Kind, Node};
 use super::{Call, Fault, Guard, Kernel, Machine, lacks};
 use crate::host::dir::{Found, Handle};
-use crate::plan::Stat;
+use crate::host::live::GENERATIONS;
+use crate::host::transaction::TREE;
 use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
 use std::cell::Cell;
@@ -134,7 +135,12 @@ impl Opened {
     }
 
     pub fn unlink(&self, name: impl AsRef<[u8]>) -> Result<(), Errno> {
-        self.run(Call::Unlink, |kernel| kernel.disk.unlink(self.ino, text(&name)?))
+        self.run(Call::Unlink, |kernel| {
+            let ino = kernel.disk.at(self.ino, text(&name)?)?;
+            kernel.disk.unlink(self.ino, text(&name)?)?;
+            kernel.disk.edit(ino)?.ctime = kernel.clock;
+            Ok(())
+        })
     }
 
     pub fn remove_dir(&self, name: impl AsRef<[u8]>) -> Result<(), Errno> {
@@ -144,8 +150,11 @@ impl Opened {
     pub fn rename(&self, name: &str, to: &Opened, to_name: &str, flags: RenameFlags) -> Result<(), Errno> {
         self.run(Call::Rename, |kernel| {
             let moved = kernel.disk.at(self.ino, name)?;
+            let there = kernel.disk.at(to.ino, to_name).ok();
             kernel.disk.rename((self.ino, name), (to.ino, to_name), flags)?;
-            kernel.disk.edit(moved)?.ctime = kernel.clock;
+            for ino in [Some(moved), there].into_iter().flatten() {
+                kernel.disk.edit(ino)?.ctime = kernel.clock;
+            }
             Ok(())
         })
     }
@@ -173,7 +182,8 @@ impl Opened {
     pub fn change_mode(&self, mode: u32) -> Result<(), Errno> {
         self.run(Call::ChangeMode, |kernel| {
             if !kernel.pretends() {
-                kernel.disk.edit(self.ino)?.live.access.0 = mode;
+                let node = kernel.disk.edit(self.ino)?;
+                (node.live.access.0, node.ctime) = (mode, kernel.clock);
             }
             Ok(())
         })
@@ -181,26 +191,55 @@ impl Opened {
 
     pub fn set_time(&self, mtime: i64) -> Result<(), Errno> {
         self.run(Call::SetTime, |kernel| {
-            kernel.disk.edit(self.ino)?.live.mtime = mtime;
+            let node = kernel.disk.edit(self.ino)?;
+            (node.live.mtime, node.ctime) = (mtime, kernel.clock);
             Ok(())
         })
     }
 
-    /// There are no extended attributes here, and no file system need have them.
+    /// Shares the blocks of another file. That they are shared is as little durable as if they had been written.
+    pub fn reflink(&self, from: &Opened) -> Result<(), Errno> {
+        self.run(Call::Reflink, |kernel| {
+            if !kernel.disk.reflinks {
+                return Err(Errno::OPNOTSUPP);
+            }
+            let data = kernel.disk.node(from.ino)?.live.data.clone();
+            let node = kernel.disk.edit(self.ino)?;
+            (node.live.data, node.live.mtime, node.ctime) = (data, kernel.clock, kernel.clock);
+            Ok(())
+        })
+    }
+
     pub fn attributes(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        self.run(Call::Attributes, |_| Ok(Vec::new()))
+        self.run(Call::Attributes, |kernel| {
+            Ok(kernel.disk.node(self.ino)?.live.attributes.keys().map(|it| it.to_vec()).collect())
+        })
     }
 
-    pub fn attribute(&self, _name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
-        self.run(Call::Attributes, |_| Ok(None))
+    pub fn attribute(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+        self.run(Call::Attributes, |kernel| {
+            Ok(kernel.disk.node(self.ino)?.live.attributes.get(name).map(|it| it.to_vec()))
+        })
     }
 
-    pub fn set_attribute(&self, _name: &[u8], _value: &[u8]) -> Result<(), Errno> {
-        self.run(Call::Attributes, |_| Err(Errno::OPNOTSUPP))
+    pub fn set_attribute(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        self.run(Call::SetAttribute, |kernel| {
+            let node = kernel.disk.edit(self.ino)?;
+            node.live.attributes.insert(name.into(), value.into());
+            node.ctime = kernel.clock;
+            Ok(())
+        })
     }
 
-    pub fn remove_attribute(&self, _name: &[u8]) -> Result<(), Errno> {
-        self.run(Call::Attributes, |_| Ok(()))
+    pub fn remove_attribute(&self, name: &[u8]) -> Result<(), Errno> {
+        self.run(Call::SetAttribute, |kernel| {
+            if kernel.disk.node(self.ino)?.live.attributes.contains_key(name) {
+                let node = kernel.disk.edit(self.ino)?;
+                node.live.attributes.remove(name);
+                node.ctime = kernel.clock;
+            }
+            Ok(())
+        })
     }
 
     pub fn names(&self) -> Result<Vec<Vec<u8>>, Errno> {
@@ -211,16 +250,18 @@ impl Opened {
 
     pub fn flush(&self) -> Result<(), Errno> {
         self.run(Call::Flush, |kernel| {
-            // Only a journal is ever called that, while it is being written.
-            let is_journal = kernel.disk.nodes.values().any(|it| it.live_names.get("new") == Some(&self.ino));
+            let names = |name: &str| kernel.disk.nodes.values().any(|it| it.live_names.get(name) == Some(&self.ino));
             let guard = match kernel.disk.node(self.ino)?.kind {
                 Kind::Dir => Guard::DirectoryFlush,
-                _ if is_journal => Guard::JournalFlush,
+                // Only a journal is ever called that, while it is being written.
+                _ if names("new") => Guard::JournalFlush,
                 _ => Guard::StagedFlush,
             };
             match kernel.fault {
                 Some(Fault::LyingFlush) => Ok(()),
                 _ if lacks(guard) => Ok(()),
+                _ if lacks(Guard::TreeFlush) && kernel.disk.is_within(self.ino, TREE) => Ok(()),
+                _ if lacks(Guard::PlaceFlush) && names(GENERATIONS) => Ok(()),
                 _ => kernel.disk.flush(self.ino),
             }
         })
@@ -263,7 +304,7 @@ fn set_owner(kernel: &mut Kernel, ino: Ino, uid: u32, gid: u32) -> Result<(), Er
     if !kernel.pretends() {
         let node = kernel.disk.edit(ino)?;
         let bits = if node.kind == Kind::File { 0o777 } else { 0o7777 };
-        node.live.access = (node.live.access.0 & bits, uid, gid);
+        (node.live.access, node.ctime) = ((node.live.access.0 & bits, uid, gid), kernel.clock);
     }
     Ok(())
 }
@@ -275,7 +316,5 @@ fn found(ino: Ino, node: &Node) -> Found {
         Kind::Link => FileType::Symlink,
     };
     let (mode, uid, gid) = node.live.access;
-    let size = node.live.data.bytes.len() as u64;
-    let stat = Stat { inode: ino, size, mtime_ns: node.live.mtime, ctime_ns: node.ctime };
-    Found { kind, mode, uid, gid, stat }
+    Found { kind, mode, uid, gid, stat: node.stat(ino) }
 }

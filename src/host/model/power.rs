@@ -59,7 +59,7 @@ impl Disk {
 
     /// Returns the disk with only these changes of names and these versions of what was not flushed.
     fn cut(&self, kept: &[bool], chosen: &[(Ino, Version)]) -> Disk {
-        let mut disk = Disk { nodes: self.nodes.clone(), pending: Vec::new() };
+        let mut disk = Disk { nodes: self.nodes.clone(), pending: Vec::new(), reflinks: self.reflinks };
         for (change, _) in self.pending.iter().zip(kept).filter(|it| *it.1) {
             disk.settle(change).expect("every directory is there");
         }
@@ -107,9 +107,10 @@ fn remains(node: &Node) -> Vec<Version> {
         contents.push((Data::from(&live.data.bytes[..live.data.bytes.len() / 2]), safe.mtime));
     }
     let mut all: Vec<Version> = Vec::new();
-    for access in [safe.access, live.access] {
+    for (access, attributes) in [(safe, safe), (live, safe), (safe, live), (live, live)] {
+        let (access, attributes) = (access.access, &attributes.attributes);
         for (data, mtime) in &contents {
-            let version = Version { data: data.clone(), mtime: *mtime, access };
+            let version = Version { data: data.clone(), mtime: *mtime, access, attributes: attributes.clone() };
             if !all.contains(&version) {
                 all.push(version);
             }

@@ -90,6 +90,67 @@ fn a_directory_goes_only_with_what_was_in_it() {
 }
 
 #[test]
+fn a_directory_moves_with_all_that_is_in_it() {
+    let prepare = |root: &Dir| {
+        ["d", "e"].iter().for_each(|it| assert!(root.make_dir(it).unwrap()));
+        root.below("d").unwrap().unwrap().make_dir("t").unwrap();
+        write(&root.below("d/t").unwrap().unwrap(), "f", "1", true);
+    };
+    let found = losses(prepare, |root| {
+        let [from, to] = ["d", "e"].map(|it| root.below(it).unwrap().unwrap());
+        from.rename("t", &to, "t", RenameFlags::NOREPLACE).unwrap();
+    });
+    let (d, e) = (("d/", ""), ("e/", ""));
+    assert_eq!(found, set(&[&[d, ("d/t/", ""), ("d/t/f", "1"), e], &[d, e, ("e/t/", ""), ("e/t/f", "1")]]));
+}
+
+#[test]
+fn a_second_name_is_lost_alone_and_holds_what_is_written_by_the_first() {
+    let found = losses(
+        |root| write(root, "a", "1", true),
+        |root| {
+            root.make_dir("d").unwrap();
+            root.link("a", &root.below("d").unwrap().unwrap(), "b").unwrap();
+            root.unlink("a").unwrap();
+        },
+    );
+    let (a, d, b) = (("a", "1"), ("d/", ""), ("d/b", "1"));
+    // Nothing keeps a name that went from being gone before the other is there; nothing may rely on it.
+    assert_eq!(found, set(&[&[], &[a], &[d], &[a, d], &[d, b], &[a, d, b]]));
+}
+
+#[test]
+fn blocks_are_shared_where_the_disk_can_and_are_as_little_durable_as_written_ones() {
+    // The new file is left empty, torn or whole.
+    for reflinks in [false, true] {
+        let machine = Machine::boot(&Disk { reflinks, ..Disk::new() }, 1);
+        let root = Dir::open("/").unwrap().unwrap();
+        write(&root, "a", "text", true);
+        let copy = root.create("b").unwrap();
+        root.flush().unwrap();
+        assert_eq!(copy.reflink(&root.read("a").unwrap()).unwrap(), reflinks);
+        assert_eq!(machine.0.disk().after_power_loss(100, &mut Dice(1)).0.len(), if reflinks { 3 } else { 1 });
+    }
+}
+
+#[test]
+fn an_attribute_is_durable_once_the_file_is_flushed() {
+    let machine = Machine::boot(&Disk::new(), 1);
+    let root = Dir::open("/").unwrap().unwrap();
+    write(&root, "a", "text", true);
+    root.flush().unwrap();
+    let file = root.read("a").unwrap();
+    file.opened().set_attribute(b"user.a", b"1").unwrap();
+    let kept = || {
+        let all = machine.0.disk().after_power_loss(100, &mut Dice(1)).0;
+        all.iter().map(|it| it.files("/")[0].attributes.len()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(kept(), BTreeSet::from([0, 1]));
+    file.flush_to_disk().unwrap();
+    assert_eq!(kept(), BTreeSet::from([1]));
+}
+
+#[test]
 fn after_a_failed_flush_no_later_one_writes_the_data() {
     let machine = Machine::boot(&Disk::new(), 1);
     let root = Dir::open("/").unwrap().unwrap();

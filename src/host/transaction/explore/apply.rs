@@ -4,7 +4,20 @@ use super::life::Verdict;
 use super::world::{Scenario, World};
 use super::{Budget, Tally, explore};
 
-const ONE: Scenario = Scenario { old: &[], changes: &[], made: &[], targets: 1, missing: false, view: false };
+pub const ONE: Scenario = Scenario {
+    old: &[],
+    changes: &[],
+    made: &[],
+    targets: 1,
+    missing: false,
+    view: false,
+    trees: &[],
+    past: 0,
+    given_up: false,
+    sensitive: &[],
+    marked: false,
+    reflinks: false,
+};
 pub const CREATE: Scenario = Scenario { changes: &[("n", Some("new"))], ..ONE };
 pub const REPLACE: Scenario = Scenario { old: &[("a", "old")], changes: &[("a", Some("new"))], ..ONE };
 const REMOVE: Scenario = Scenario { old: &[("d/e", "old")], changes: &[("d/e", None)], made: &["d"], ..ONE };
@@ -27,13 +40,17 @@ const SMALL: [Scenario; 8] = [CREATE, REPLACE, REMOVE, FOLDER, FILE_TO_FOLDER, F
 
 /// Explores both endings of a deployment of a scenario and returns how many systems were started in all.
 #[track_caller]
-fn check(scenario: Scenario, budget: Budget) -> Tally {
+pub fn check(scenario: Scenario, budget: Budget) -> Tally {
     let world = World::new(scenario);
     let explored = [Verdict::Proves, Verdict::Fails].map(|verdict| {
         explore(&world, verdict, budget).unwrap_or_else(|error| panic!("{scenario:?} {verdict:?} {budget:?}: {error}"))
     });
     let [proves, fails] = explored;
-    Tally { lives: proves.lives + fails.lives, complete: proves.complete && fails.complete }
+    Tally {
+        lives: proves.lives + fails.lives,
+        complete: proves.complete && fails.complete,
+        committed: proves.committed && fails.committed,
+    }
 }
 
 #[test]

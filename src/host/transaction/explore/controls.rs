@@ -13,14 +13,14 @@ use crate::revision::{ObjectId, ReadError};
 const BUDGET: Budget = Budget { deaths: 1, outcomes: 256, lives: 1000 };
 
 #[track_caller]
-fn misses(guard: Guard) -> String {
+pub fn misses(scenario: Scenario, guard: Guard) -> String {
     let _without = without(guard);
-    explore(&World::new(THREE), Verdict::Proves, BUDGET).expect_err("the exploration misses the guard")
+    explore(&World::new(scenario), Verdict::Proves, BUDGET).expect_err("the exploration misses the guard")
 }
 
 #[test]
 fn i06_without_the_flush_of_staged_files_a_power_loss_leaves_other_bytes() {
-    let found = misses(Guard::StagedFlush);
+    let found = misses(THREE, Guard::StagedFlush);
     // Bytes that nobody wrote: they are deployed, or recovery takes them for an edit of the new file.
     let other = ["neither old nor new", "took this for edits"];
     assert!(found.contains("power loss") && other.iter().any(|it| found.contains(it)), "{found}");
@@ -28,20 +28,20 @@ fn i06_without_the_flush_of_staged_files_a_power_loss_leaves_other_bytes() {
 
 #[test]
 fn i06_without_the_flush_of_directories_a_power_loss_leaves_a_mix() {
-    let found = misses(Guard::DirectoryFlush);
+    let found = misses(THREE, Guard::DirectoryFlush);
     assert!(found.contains("power loss"), "{found}");
 }
 
 #[test]
 fn i08_without_the_flush_of_the_journal_a_power_loss_tears_it() {
-    let found = misses(Guard::JournalFlush);
+    let found = misses(THREE, Guard::JournalFlush);
     assert!(found.contains("power loss") && found.contains("damaged"), "{found}");
 }
 
 /// Deploys while one write after the other stores a wrong byte, and one change of mode or owner after the other is not
 /// made; returns what went unnoticed.
-fn silent_faults() -> Vec<String> {
-    let world = World::new(THREE);
+pub fn silent_faults(scenario: Scenario) -> Vec<String> {
+    let world = World::new(scenario);
     let calls = deploy(&world, Verdict::Proves, Fault::Silent(usize::MAX)).unwrap().2;
     let is_silent = |it: &Call| matches!(it, Call::Write | Call::ChangeMode | Call::ChangeOwner);
     let numbers: Vec<usize> = (0..calls.len()).filter(|it| is_silent(&calls[*it])).collect();
@@ -52,16 +52,21 @@ fn silent_faults() -> Vec<String> {
 
 #[test]
 fn p03_what_was_written_wrong_is_no_success() {
-    assert_eq!(silent_faults(), Vec::<String>::new());
+    assert_eq!(silent_faults(THREE), Vec::<String>::new());
     let _without = without(Guard::ReadBack);
-    let found = silent_faults();
+    let found = silent_faults(THREE);
     assert!(found.iter().any(|it| it.contains("neither old nor new")), "{found:?}");
 }
 
 #[test]
 fn i12_a_disk_that_ignores_flushes_and_keeps_the_order_leaves_old_or_new() {
+    lies_in_order(THREE);
+}
+
+/// Deploys on a disk that ignores flushes and keeps the order of writes, and recovers from every moment.
+pub fn lies_in_order(scenario: Scenario) {
     for verdict in [Verdict::Proves, Verdict::Fails] {
-        let world = World::new(THREE);
+        let world = World::new(scenario);
         let mut life = Life::begin(&world, verdict, &world.disk, first_note(&world), 1);
         life.running.0.arm(Some(Fault::LyingFlush));
         life.deploy().unwrap();

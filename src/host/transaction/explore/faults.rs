@@ -56,7 +56,7 @@ fn converge(world: &World, verdict: Verdict, disk: &Disk, note: &Note) -> Result
 }
 
 /// Lets every call of a deployment fail; returns how many deployments that were.
-fn sweep(scenario: Scenario, verdict: Verdict, errno: Errno, reach: Reach, losses: usize) -> usize {
+pub fn sweep(scenario: Scenario, verdict: Verdict, errno: Errno, reach: Reach, losses: usize) -> usize {
     let world = World::new(scenario);
     let calls = deploy(&world, verdict, Fault::Error(usize::MAX, errno, reach)).unwrap().2;
     for at in 0..calls.len() {
@@ -109,6 +109,23 @@ fn i06_a_power_loss_after_an_error() {
     }
 }
 
+/// Lets one call of a recovery fail after the other, all or every few, and recovers again; returns how many there were.
+pub fn recoveries(world: &World, verdict: Verdict, from: (&Disk, &Note), reach: Reach, step: usize) -> usize {
+    for (failed, at) in (0..).step_by(step).enumerate() {
+        let mut recovering = Life::begin(world, verdict, from.0, from.1.clone(), 2);
+        recovering.running.0.arm(Some(Fault::Error(at, Errno::IO, reach)));
+        let ended = recovering.recover();
+        if recovering.running.0.calls().len() <= at {
+            ended.unwrap();
+            return failed;
+        }
+        recovering.running.0.arm(None);
+        let (disk, note) = (recovering.disk(), recovering.note().clone());
+        converge(world, verdict, &disk, &note).unwrap_or_else(|error| panic!("{reach:?} at {at}: {error}"));
+    }
+    unreachable!("a recovery makes no end of calls")
+}
+
 #[test]
 fn i05_every_call_of_a_recovery_fails() {
     let world = World::new(REPLACE);
@@ -116,22 +133,8 @@ fn i05_every_call_of_a_recovery_fails() {
     life.deploy().unwrap();
     let mut failed = 0;
     for (disk, mark) in life.running.0.past() {
-        let note = &life.notes[mark];
         for reach in [Reach::Once, Reach::Kind, Reach::Late] {
-            for at in 0.. {
-                let mut recovering = Life::begin(&world, Verdict::Proves, &disk, note.clone(), 2);
-                recovering.running.0.arm(Some(Fault::Error(at, Errno::IO, reach)));
-                let ended = recovering.recover();
-                if recovering.running.0.calls().len() <= at {
-                    ended.unwrap();
-                    break;
-                }
-                recovering.running.0.arm(None);
-                let (disk, note) = (recovering.disk(), recovering.note().clone());
-                converge(&world, Verdict::Proves, &disk, &note)
-                    .unwrap_or_else(|error| panic!("{reach:?} at {at}: {error}"));
-                failed += 1;
-            }
+            failed += recoveries(&world, Verdict::Proves, (&disk, &life.notes[mark]), reach, 1);
         }
     }
     assert!(failed > 1000, "{failed}");

@@ -1,9 +1,10 @@
 //! A program's life on a machine: a deployment, or the recovery from one, up to its end or to any moment in it.
 
 use super::super::{CommitError, Recovered, Request, Surprise, Switched, recover, stage};
-use super::world::{Ledger, STATE, Side, World, record, root};
+use super::world::{Ledger, STATE, Side, World, follow, record, root};
 use crate::host::Error;
 use crate::host::model::{Disk, Machine, Running};
+use crate::plan::Restat;
 use crate::revision::{ObjectId, ReadError};
 use std::rc::Rc;
 
@@ -72,8 +73,21 @@ impl<'w> Life<'w> {
     }
 
     fn record(&mut self, switched: &Switched) {
+        self.change(|ledger| record(ledger, switched.rows()));
+    }
+
+    /// Ends a transaction, and lets the ledger follow what that has moved.
+    fn finish(&mut self, switched: Switched) -> Result<(), Failure> {
+        let moved: Vec<Restat> = switched.finish().map_err(Failure::Recorded)?;
+        if !moved.is_empty() {
+            self.change(|ledger| follow(ledger, moved));
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Ledger)) {
         let mut ledger = (*self.note().ledger).clone();
-        record(&mut ledger, switched.rows());
+        change(&mut ledger);
         let promised = self.note().promised;
         self.running.0.mark(self.notes.len());
         self.notes.push(Note { promised, ledger: Rc::new(ledger) });
@@ -115,7 +129,7 @@ impl<'w> Life<'w> {
             switched.settle().map_err(Failure::Recorded)?;
         }
         match self.verdict {
-            Verdict::Proves => switched.finish().map(drop).map_err(Failure::Recorded),
+            Verdict::Proves => self.finish(switched),
             Verdict::Fails => {
                 let restored = switched.restore(&self.world.key).map_err(Failure::Recorded)?;
                 self.go_back(restored)
@@ -133,7 +147,7 @@ impl<'w> Life<'w> {
             restored.settle().map_err(Failure::Recorded)?;
         }
         self.promise(Some(Side::Old));
-        restored.finish().map(drop).map_err(Failure::Recorded)
+        self.finish(restored)
     }
 
     /// Recovers until nothing is left to recover, and says which files are there now.

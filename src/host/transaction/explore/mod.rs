@@ -4,7 +4,9 @@ mod apply;
 mod controls;
 mod damage;
 mod faults;
+mod generations;
 mod life;
+mod published;
 mod world;
 
 use super::journal::Step;
@@ -25,6 +27,9 @@ struct Budget {
     lives: usize,
 }
 
+/// Of how many outcomes a power loss is explored while a tree is being made.
+const STAGED: usize = 8;
+
 /// What was explored.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -32,6 +37,8 @@ struct Tally {
     lives: usize,
     /// Whether nothing was left to chance: every outcome was explored.
     complete: bool,
+    /// Whether that is so of what may happen after the commit point.
+    committed: bool,
 }
 
 /// What a system finds when it starts, and how it came about.
@@ -43,7 +50,7 @@ struct Image {
 
 /// Deploys, and dies at every moment; recovers from each, and dies at every moment of that; and so on.
 fn explore(world: &World, verdict: Verdict, budget: Budget) -> Result<Tally, String> {
-    let (mut dice, mut tally) = (Dice(1), Tally { lives: 0, complete: true });
+    let (mut dice, mut tally) = (Dice(1), Tally { lives: 0, complete: true, committed: true });
     let (mut moments, mut seen) = (HashSet::new(), HashSet::new());
     let note = Note { promised: Some(Side::Old), ledger: Rc::new(world.ledger.clone()) };
     let mut images = vec![Image { disk: world.disk.clone(), note, story: String::new() }];
@@ -61,20 +68,25 @@ fn explore(world: &World, verdict: Verdict, budget: Budget) -> Result<Tally, Str
                     continue;
                 }
                 check_moment(world, &disk).map_err(|error| format!("{error}\nat {idx} after{}", image.story))?;
-                let (lost, all) = disk.after_power_loss(budget.outcomes, &mut dice);
+                let is_committed = is_committed(&disk);
+                // A tree that is being made may be lost in more ways than can be counted, and recovery removes it in all.
+                let few = if is_committed || world.scenario.trees.is_empty() { usize::MAX } else { STAGED };
+                let (lost, all) = disk.after_power_loss(budget.outcomes.min(few), &mut dice);
                 tally.complete &= all;
+                tally.committed &= all || !is_committed;
                 for (outcome, disk) in [disk].into_iter().chain(lost).enumerate() {
                     let note = life.notes[mark].clone();
                     if seen.insert(hash_of((&disk, &note))) {
                         let how = if outcome == 0 { "a crash".to_owned() } else { format!("power loss {outcome}") };
                         let story = format!("{} {how} at {idx},", image.story);
+                        world.trees_are_whole(&disk).map_err(|error| format!("{error}\nafter{story}"))?;
                         next.push(Image { disk, note, story });
                     }
                 }
             }
         }
         while next.len() > budget.lives {
-            tally.complete = false;
+            (tally.complete, tally.committed) = (false, false);
             next.swap_remove(dice.roll(next.len()));
         }
         images = next;
@@ -101,9 +113,18 @@ fn live<'w>(world: &'w World, verdict: Verdict, image: &Image, death: usize) -> 
 /// committed the targets are whole.
 fn check_moment(world: &World, disk: &Disk) -> Result<(), String> {
     world.is_readable(disk)?;
-    let switching = [Step::Journal, Step::Restore].map(Step::file);
-    if !disk.files(SHELF).iter().any(|it| switching.contains(&it.path.as_str())) {
+    if !is_at(disk, &[Step::Journal, Step::Restore]) {
         world.visible_side(disk)?;
     }
     Ok(())
+}
+
+/// Whether the commit point is passed.
+fn is_committed(disk: &Disk) -> bool {
+    is_at(disk, &[Step::Journal, Step::Undo, Step::Restore, Step::Back, Step::Done])
+}
+
+/// Whether one of these files is on the shelf.
+fn is_at(disk: &Disk, steps: &[Step]) -> bool {
+    disk.files(SHELF).iter().any(|it| steps.iter().any(|step| step.file() == it.path))
 }

@@ -1,12 +1,15 @@
 //! What is deployed in an exploration, and what has to be there before and after.
 
+use super::super::generation::same_file;
 use super::super::{Change, Request, Rows, TargetChange};
-use crate::host::model::{Access, Disk, Kind, Listed};
-use crate::host::{DigestKey, Dir, scan};
+use super::published;
+use crate::host::model::{Access, Attributes, Disk, Kind, Listed};
+use crate::host::{DigestKey, live, scan};
 use crate::manifest::Publish;
-use crate::plan::{LiveKind, Recorded, Stat};
+use crate::plan::{LiveKind, LivePath, Recorded, Restat, Stat};
 use crate::render::{Content, TargetPath};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 pub const STATE: &str = "/state";
@@ -15,7 +18,7 @@ pub const SHELF: &str = "/state/transactions/site";
 pub const SITES: &str = "/srv";
 const OLD_FILE: Access = (0o600, 11, 12);
 const NEW_FILE: Access = (0o4751, 33, 34);
-const OLD_FOLDER: Access = (0o711, 11, 12);
+pub const OLD_FOLDER: Access = (0o711, 11, 12);
 const NEW_FOLDER: Access = (0o2770, 33, 34);
 const LINK: &str = "-> ";
 
@@ -31,6 +34,18 @@ pub struct Scenario {
     pub missing: bool,
     /// Whether a staged view is built.
     pub view: bool,
+    /// The targets that are published by generations, by number.
+    pub trees: &'static [usize],
+    /// How many generations each of these has; the last is live.
+    pub past: u64,
+    /// Whether they are given up.
+    pub given_up: bool,
+    /// Files that hold something that was encrypted.
+    pub sensitive: &'static [&'static str],
+    /// Whether old files and folders have an extended attribute.
+    pub marked: bool,
+    /// Whether the file system shares blocks.
+    pub reflinks: bool,
 }
 
 /// Which files are there.
@@ -41,7 +56,23 @@ pub enum Side {
 }
 
 /// The ledger: what is recorded of every path.
-pub type Ledger = BTreeMap<(String, String), (Kind, String, Access)>;
+pub type Ledger = BTreeMap<(String, String), Row>;
+
+/// A row of the ledger. As of a disk, change times make no difference between two of them: names move, and files do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    kind: Kind,
+    digest: String,
+    access: Access,
+    stat: Stat,
+}
+
+impl Hash for Row {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let stat = (self.stat.inode, self.stat.size, self.stat.mtime_ns);
+        (self.kind, &self.digest, self.access, stat).hash(state);
+    }
+}
 
 /// A scenario made real.
 pub struct World {
@@ -51,11 +82,14 @@ pub struct World {
     pub ledger: Ledger,
     old: Vec<Listed>,
     new: Vec<Listed>,
+    /// The same as readers see it.
+    seen: [Vec<Listed>; 2],
 }
 
 impl World {
     pub fn new(scenario: Scenario) -> World {
         let mut disk = Disk::new();
+        disk.reflinks = scenario.reflinks;
         disk.put(STATE, Kind::Dir, "", (0o700, 0, 0));
         disk.put(SITES, Kind::Dir, "", (0o755, 0, 0));
         let key = DigestKey::new([7; 32]);
@@ -65,23 +99,29 @@ impl World {
             if !scenario.missing {
                 disk.put(&root, Kind::Dir, "", OLD_FOLDER);
             }
+            let live = match scenario.trees.contains(&number) {
+                true => published::put_generations(&mut disk, &scenario, &root),
+                false => root.clone(),
+            };
+            put_files(&mut disk, &scenario, &live);
             for (path, text) in scenario.old {
-                for (end, _) in path.match_indices('/') {
-                    disk.put(&format!("{root}/{}", &path[..end]), Kind::Dir, "", OLD_FOLDER);
-                }
                 let (kind, text, access) = written(text, OLD_FILE);
-                disk.put(&format!("{root}/{path}"), kind, text, access);
-                let row = (kind, key.of(text.as_bytes()).0, access);
+                let stat = disk.stat(&format!("{live}/{path}")).expect("it was put there");
+                let row = Row { kind, digest: key.of(text.as_bytes()).0, access, stat };
                 ledger.insert((root.clone(), (*path).to_owned()), row);
             }
             for path in scenario.made {
-                let row = (Kind::Dir, String::new(), OLD_FOLDER);
+                let row = Row { kind: Kind::Dir, digest: String::new(), access: OLD_FOLDER, stat: Stat::default() };
                 ledger.insert((root.clone(), (*path).to_owned()), row);
             }
         }
+        for it in disk.files(SITES).iter().filter(|it| scenario.marked && it.kind != Kind::Link) {
+            disk.mark(&format!("{SITES}/{}", it.path.trim_end_matches('/')), b"user.mark", b"old");
+        }
         let old = disk.files(SITES);
         let new = expected(&scenario, &old);
-        World { scenario, key, disk, ledger, old, new }
+        let seen = [&old, &new].map(|it| published::seen(&scenario, it));
+        World { scenario, key, disk, ledger, old, new, seen }
     }
 
     /// Returns the request that makes the scenario's changes, as a plan would from what is live.
@@ -92,8 +132,11 @@ impl World {
             let made = self.scenario.made.iter().map(|it| (*it).to_owned()).collect();
             TargetChange {
                 root,
-                publish: Some(Publish::InPlace),
-                sensitive: Vec::new(),
+                publish: match self.scenario.trees.contains(&number) {
+                    true => (!self.scenario.given_up).then_some(Publish::Generations),
+                    false => Some(Publish::InPlace),
+                },
+                sensitive: self.scenario.sensitive.iter().map(|it| (*it).to_owned()).collect(),
                 directories: NEW_FOLDER,
                 made,
                 changes,
@@ -108,7 +151,7 @@ impl World {
     }
 
     fn change(&self, root: &str, path: &str, text: Option<&'static str>) -> Change {
-        let live = Dir::open(root).unwrap().and_then(|it| scan::observe(&it, path, &self.key).unwrap());
+        let live = live::open(root).unwrap().and_then(|it| scan::observe(&it, path, &self.key).unwrap());
         let row_before = live.as_ref().map(|it| Recorded {
             digest: it.digest.clone().map(|it| it.0).unwrap_or_default(),
             stat: it.stat,
@@ -128,21 +171,28 @@ impl World {
 
     /// Returns which side the targets are on: every byte, mode, owner and name, and nothing else beside them.
     pub fn side(&self, disk: &Disk) -> Result<Side, String> {
-        self.side_of(disk.files(SITES))
+        side_of(&disk.files(SITES), &self.old, &self.new)
     }
 
-    /// The same, but headfast's own names may be there.
+    /// The same, but headfast's own names may be there: of generations only what readers see.
     pub fn visible_side(&self, disk: &Disk) -> Result<Side, String> {
-        let is_own = |it: &Listed| it.path.split('/').any(|it| it.starts_with(crate::host::PREFIX));
-        self.side_of(disk.files(SITES).into_iter().filter(|it| !is_own(it)).collect())
+        let [old, new] = &self.seen;
+        side_of(&published::seen(&self.scenario, &disk.files(SITES)), old, new)
     }
 
-    fn side_of(&self, found: Vec<Listed>) -> Result<Side, String> {
-        match found {
-            it if it == self.old => Ok(Side::Old),
-            it if it == self.new => Ok(Side::New),
-            other => Err(format!("neither old nor new: {}", differences(&other, &self.old, &self.new))),
+    /// Whether readers of every target that is published by generations see one tree of two, whole.
+    pub fn trees_are_whole(&self, disk: &Disk) -> Result<(), String> {
+        if self.scenario.trees.is_empty() {
+            return Ok(());
         }
+        let (found, [old, new]) = (published::seen(&self.scenario, &disk.files(SITES)), &self.seen);
+        self.scenario.trees.iter().try_for_each(|number| {
+            let current = format!("t{number}/{}", live::CURRENT);
+            let tree =
+                |all: &[Listed]| all.iter().filter(|it| it.path.starts_with(&current)).cloned().collect::<Vec<_>>();
+            let side = side_of(&tree(&found), &tree(old), &tree(new));
+            side.map(drop).map_err(|error| format!("a reader of t{number} sees what is {error}"))
+        })
     }
 
     /// Whether every path that is on both sides is there, with the bytes of one of them.
@@ -164,12 +214,18 @@ impl World {
     /// Whether the ledger says what is there.
     pub fn agrees(&self, ledger: &Ledger, disk: &Disk) -> Result<(), String> {
         let mut recorded = ledger.clone();
-        for it in disk.files(SITES) {
+        for it in published::seen(&self.scenario, &disk.files(SITES)) {
             let Some((target, path)) = it.path.split_once('/').filter(|it| !it.1.is_empty()) else { continue };
-            let row = recorded.remove(&(format!("{SITES}/{target}"), path.trim_end_matches('/').to_owned()));
+            let (root, path) = (format!("{SITES}/{target}"), published::in_tree(path));
+            let row = recorded.remove(&(root.clone(), path.to_owned()));
             let digest = if it.kind == Kind::Dir { String::new() } else { self.key.of(it.text.as_bytes()).0 };
+            let stat = disk.stat(&format!("{}/{path}", published::place(disk, &root)));
             match row {
-                Some(row) if row == (it.kind, digest, it.access) => {}
+                Some(row) if (row.kind, &row.digest, row.access) == (it.kind, &digest, it.access) => {
+                    if it.kind != Kind::Dir && !stat.is_some_and(|it| same_file(&it, &row.stat)) {
+                        return Err(format!("the ledger knows {} by {:?}, and it is {stat:?}", it.path, row.stat));
+                    }
+                }
                 None if it.kind == Kind::Dir => {}
                 other => return Err(format!("the ledger has {other:?} for {it:?}")),
             }
@@ -181,7 +237,7 @@ impl World {
 /// Writes the rows of a transaction down.
 pub fn record(ledger: &mut Ledger, rows: Rows) {
     for at in rows.remove {
-        ledger.remove(&(at.root, at.path.as_str().to_owned()));
+        ledger.remove(&key_of(at));
     }
     for (at, row) in rows.put {
         let kind = match row.kind {
@@ -189,8 +245,33 @@ pub fn record(ledger: &mut Ledger, rows: Rows) {
             LiveKind::Directory => Kind::Dir,
             _ => Kind::File,
         };
-        let value = (kind, row.digest, (row.mode, row.uid, row.gid));
-        ledger.insert((at.root, at.path.as_str().to_owned()), value);
+        let access = (row.mode, row.uid, row.gid);
+        ledger.insert(key_of(at), Row { kind, digest: row.digest, access, stat: row.stat });
+    }
+    follow(ledger, rows.restat);
+}
+
+/// Lets the rows of files that nobody changed follow what those are known by.
+pub fn follow(ledger: &mut Ledger, moved: Vec<Restat>) {
+    for Restat { at, from, to } in moved {
+        if let Some(row) = ledger.get_mut(&key_of(at)).filter(|it| it.stat == from) {
+            row.stat = to;
+        }
+    }
+}
+
+fn key_of(at: LivePath) -> (String, String) {
+    (at.root, at.path.as_str().to_owned())
+}
+
+/// Puts the old files into a directory.
+pub fn put_files(disk: &mut Disk, scenario: &Scenario, folder: &str) {
+    for (path, text) in scenario.old {
+        for (end, _) in path.match_indices('/') {
+            disk.put(&format!("{folder}/{}", &path[..end]), Kind::Dir, "", OLD_FOLDER);
+        }
+        let (kind, text, access) = written(text, OLD_FILE);
+        disk.put(&format!("{folder}/{path}"), kind, text, access);
     }
 }
 
@@ -222,31 +303,54 @@ fn live_kind(kind: Kind, text: &str) -> LiveKind {
 /// Works out what has to be there afterwards, from the scenario alone.
 fn expected(scenario: &Scenario, old: &[Listed]) -> Vec<Listed> {
     let mut all: BTreeMap<String, Listed> = old.iter().map(|it| (it.path.clone(), it.clone())).collect();
-    let put = |all: &mut BTreeMap<String, Listed>, path: String, kind, text: &str, access| {
-        all.entry(path.clone()).or_insert(Listed { path, kind, text: text.to_owned(), access });
-    };
     for number in 0..scenario.targets {
-        let target = format!("t{number}/");
-        scenario.changes.iter().for_each(|it| drop(all.remove(&format!("{target}{}", it.0))));
-        for made in scenario.made.iter().rev() {
-            let folder = format!("{target}{made}/");
-            if !all.keys().any(|it| it.starts_with(&folder) && *it != folder) {
-                all.remove(&folder);
-            }
-        }
-        for (path, text) in scenario.changes.iter().filter_map(|it| Some((it.0, it.1?))) {
-            let whole = format!("{target}{path}");
-            for (end, _) in whole.match_indices('/') {
-                put(&mut all, whole[..=end].to_owned(), Kind::Dir, "", NEW_FOLDER);
-            }
-            let (kind, text, access) = written(text, NEW_FILE);
-            put(&mut all, whole, kind, text, access);
+        match scenario.trees.contains(&number) {
+            true => published::publish(scenario, &mut all, &format!("t{number}/")),
+            false => change(scenario, &mut all, &format!("t{number}/")),
         }
     }
     // The order in which a listing comes: a folder's name sorts without its slash.
     let mut all: Vec<Listed> = all.into_values().collect();
     all.sort_by(|a, b| a.path.trim_end_matches('/').split('/').cmp(b.path.trim_end_matches('/').split('/')));
     all
+}
+
+/// Makes the scenario's changes in a folder of a listing; the folder's path ends with a slash.
+pub fn change(scenario: &Scenario, all: &mut BTreeMap<String, Listed>, target: &str) {
+    let whole = |path: &str| format!("{target}{path}");
+    let gone: BTreeMap<&str, Listed> =
+        scenario.changes.iter().filter_map(|it| Some((it.0, all.remove(&whole(it.0))?))).collect();
+    for made in scenario.made.iter().rev() {
+        let folder = format!("{target}{made}/");
+        if !all.keys().any(|it| it.starts_with(&folder) && *it != folder) {
+            all.remove(&folder);
+        }
+    }
+    for (path, text) in scenario.changes.iter().filter_map(|it| Some((it.0, it.1?))) {
+        let (kind, text, access) = written(text, NEW_FILE);
+        // A file takes over the attributes of the file that it replaces.
+        let replaced = gone.get(path).filter(|it| (it.kind, kind) == (Kind::File, Kind::File));
+        let attributes = replaced.map_or_else(Attributes::new, |it| it.attributes.clone());
+        put(all, Listed { path: whole(path), kind, text: text.to_owned(), access, attributes });
+    }
+}
+
+/// Adds something to a listing, with the folders that lead to it.
+pub fn put(all: &mut BTreeMap<String, Listed>, it: Listed) {
+    for (end, _) in it.path.match_indices('/') {
+        let path = it.path[..=end].to_owned();
+        let (kind, text, attributes) = (Kind::Dir, String::new(), Attributes::new());
+        all.entry(path.clone()).or_insert(Listed { path, kind, text, access: NEW_FOLDER, attributes });
+    }
+    all.insert(it.path.clone(), it);
+}
+
+fn side_of(found: &[Listed], old: &[Listed], new: &[Listed]) -> Result<Side, String> {
+    match found {
+        it if it == old => Ok(Side::Old),
+        it if it == new => Ok(Side::New),
+        other => Err(format!("neither old nor new: {}", differences(other, old, new))),
+    }
 }
 
 fn differences(found: &[Listed], old: &[Listed], new: &[Listed]) -> String {
