@@ -115,6 +115,12 @@ pub enum Error {
         /// What was written.
         text: String,
     },
+    /// A person's word for a commit of a checkout means none, or more than one.
+    #[error("`{text}` names no commit")]
+    Unknown {
+        /// What was written.
+        text: String,
+    },
     /// A commit carries signatures in a way that could be read in two ways.
     #[error("the signature of commit {id} cannot be judged: {reason}")]
     Signature {
@@ -179,7 +185,7 @@ impl Error {
             Error::TooBig { .. } => Code::FETCH_TOO_BIG,
             Error::Hostile { code, .. } => *code,
             Error::Incomplete { .. } | Error::NoCommit { .. } => Code::INCOMPLETE,
-            Error::NotFound { .. } => Code::NOT_FOUND,
+            Error::NotFound { .. } | Error::Unknown { .. } => Code::NOT_FOUND,
             Error::Signature { .. } => Code::SIG_BAD,
             Error::PushRefused { .. } => Code::PUSH_REFUSED,
             Error::NoSpace { .. } => Code::NO_SPACE,
@@ -212,6 +218,7 @@ impl Error {
             Error::Incomplete { .. } => "nothing: the mirror is made anew; if it stays, run `git fsck` in the remote",
             Error::NoCommit { .. } => "check the id, or fetch first",
             Error::NotFound { .. } => "write at least four digits of the id, or more when it is not the only one",
+            Error::Unknown { .. } => "write a branch, a tag, or an id of a commit that this clone has",
             Error::Signature { .. } => "sign the commit once",
             Error::PushRefused { .. } => "let the host's key push there, or set `rollback.push: branch` or `off`",
             Error::NoSpace { .. } => "make room",

@@ -4,6 +4,8 @@
 //! the remote and heals by itself. Only the wanted ref is fetched, and always with its whole history: a shallow mirror
 //! could neither tell a rewind from a missing commit nor revert at its boundary.
 
+mod blame;
+mod checkout;
 mod error;
 mod fetch;
 mod history;
@@ -18,6 +20,8 @@ mod transport;
 mod verify;
 mod worktree;
 
+pub use blame::{Asked, Blamed};
+pub use checkout::Checkout;
 pub use error::Error;
 pub use mirror::Mirror;
 pub use read::GitTree;

@@ -25,7 +25,7 @@ impl Mirror {
     /// Returns the files of a commit. It is cheap: nothing is read before it is asked for.
     pub fn tree(&self, commit: &ObjectId) -> Result<GitTree, Error> {
         let root = self.find(commit)?.tree_id();
-        Ok(GitTree { dir: self.dir.clone(), repository: open_bare(&self.dir)?, root })
+        Ok(GitTree { mirror: Some(self.dir.clone()), repository: open_bare(&self.dir)?, root })
     }
 
     /// Returns whether `old` is `new` or one of its ancestors.
@@ -90,7 +90,7 @@ impl Mirror {
     }
 }
 
-fn value_of(commit: &git2::Commit<'_>) -> Commit {
+pub(super) fn value_of(commit: &git2::Commit<'_>) -> Commit {
     let author = commit.author();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let time = commit.time();
@@ -105,17 +105,25 @@ fn value_of(commit: &git2::Commit<'_>) -> Commit {
     }
 }
 
-/// The files of one commit of a mirror.
+/// The files of one commit of a mirror, or of a checkout.
 pub struct GitTree {
-    dir: PathBuf,
+    /// The mirror, which is made anew when it is damaged. A checkout is its user's.
+    mirror: Option<PathBuf>,
     repository: Repository,
     root: Oid,
 }
 
 impl GitTree {
+    /// Returns the files below the tree `root` of a repository that is not ours.
+    pub(super) fn of_checkout(repository: Repository, root: Oid) -> GitTree {
+        GitTree { mirror: None, repository, root }
+    }
+
     fn failed(&self, what: &str, error: &git2::Error) -> ReadError {
         // Every object below a commit's tree should be here.
-        mark_damaged(&self.dir);
+        if let Some(dir) = &self.mirror {
+            mark_damaged(dir);
+        }
         ReadError { what: what.to_owned(), reason: reason_of(error) }
     }
 

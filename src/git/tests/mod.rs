@@ -1,5 +1,6 @@
 //! Tests against real repositories of this host, made with git itself.
 
+mod blame;
 mod fetch;
 mod heal;
 mod push;
