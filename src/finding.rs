@@ -230,7 +230,7 @@ codes! {
     ROLLBACK_FAILED Stuck "The previous state could not be restored.";
     ROLLBACK_SOURCE Failed "A kept copy that a rollback needs is damaged or gone.";
     NOTHING_TO_ROLL_BACK Failed "There is no earlier deployment to go back to.";
-    NOT_FOUND Usage "There is no such deployment, revision or file.";
+    NOT_FOUND Usage "There is no such deployment, revision, target, file or key.";
     STATUS Failed "A status could not be posted.";
     LISTEN Failed "A listener could not be opened.";
     DEMO Failed "The demo did not go as it says.";

@@ -4,7 +4,7 @@ use super::exit::Failure;
 use crate::finding::{Code, Finding, Findings};
 use crate::git::WorkTree;
 use crate::manifest::{Facts, Manifest};
-use crate::pipeline::{self, Inputs, Rendered};
+use crate::pipeline::{self, Explanation, Inputs, Rendered};
 use crate::render::Content;
 use crate::revision::Tree;
 use crate::secrets::SecretManager;
@@ -36,15 +36,29 @@ impl Checkout {
 
     /// Renders the working tree for a host.
     pub fn render(&self, facts: &Facts, findings: &mut Findings) -> Option<Rendered> {
-        let inputs = Inputs {
+        pipeline::render(&self.inputs(facts), findings)
+    }
+
+    /// Explains where a file of a target comes from.
+    pub fn explain(&self, facts: &Facts, what: &str, findings: &mut Findings) -> Option<Explanation> {
+        pipeline::explain(&self.inputs(facts), what, findings)
+    }
+
+    /// Returns the bytes of a file of the working tree, when there is one.
+    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
+        let entry = self.tree.find(path).ok()??;
+        self.tree.blob(&entry.id).ok()
+    }
+
+    fn inputs<'a>(&'a self, facts: &'a Facts) -> Inputs<'a> {
+        Inputs {
             tree: &self.tree,
             facts,
             secrets: &self.secrets,
             targets: None,
             revision: &|_| NO_REVISION.to_owned(),
             on_phase: &|_| {},
-        };
-        pipeline::render(&inputs, findings)
+        }
     }
 
     /// Returns the bytes of an output; a link's are its text.

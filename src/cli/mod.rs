@@ -8,6 +8,7 @@ mod formats;
 mod host;
 mod owner;
 mod checkout;
+mod scene;
 mod demo;
 mod init;
 mod check;
@@ -19,6 +20,7 @@ mod agent;
 mod status;
 mod history;
 mod drift;
+mod why;
 mod control;
 mod order;
 mod transaction;
@@ -63,6 +65,7 @@ enum Verb {
     History(history::Args),
     Show(history::ShowArgs),
     Drift(drift::Args),
+    Why(why::Args),
     #[command(subcommand)]
     Kept(kept::Verb),
     Fsck(fsck::Args),
@@ -124,6 +127,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::History(args) => history::run(args, ui),
         Verb::Show(args) => history::show(args, ui),
         Verb::Drift(args) => drift::run(args, ui),
+        Verb::Why(args) => why::run(args, ui),
         Verb::Kept(verb) => kept::run(verb, ui),
         Verb::Fsck(args) => fsck::run(args, ui),
         Verb::Rollback(args) => control::rollback(args, ui),

@@ -2,10 +2,10 @@
 
 use super::checkout::Checkout;
 use super::exit::{Exit, Failure};
+use super::scene::{self, SceneArgs};
 use super::ui::{HEAD, Ui};
-use super::words::{count, escaped_lines, list};
+use super::words::{count, escaped_lines};
 use crate::finding::Findings;
-use crate::manifest::{Facts, Manifest};
 use crate::pipeline::Rendered;
 use crate::render::{Content, OutputFile, RenderedTarget, escaped};
 use crate::wire;
@@ -24,18 +24,8 @@ pub struct Args {
     /// The repository's folder
     #[arg(value_name = "REPO", default_value = ".")]
     repo: PathBuf,
-    /// The environment; that of the host under `hosts`, or the only one, by default
-    #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-    /// The host's name; its labels and variables are those under `hosts` in the manifest
-    #[arg(long, value_name = "NAME", default_value = "any-host")]
-    host: String,
-    /// A label of the host (can be repeated)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    label: Vec<(String, String)>,
-    /// A variable of the host (can be repeated)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    variable: Vec<(String, String)>,
+    #[command(flatten)]
+    scene: SceneArgs,
     /// Write the files below this folder, which must be empty or not exist yet
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -47,17 +37,12 @@ pub struct Args {
     json: bool,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
-    if key.is_empty() { Err("the key is empty".into()) } else { Ok((key.to_owned(), value.to_owned())) }
-}
-
 /// Renders a checkout and prints or writes the files.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&args.repo)?;
     let mut findings = Findings::new();
     let Some(manifest) = checkout.manifest(&mut findings) else { return Err(Failure::Findings(findings)) };
-    let facts = facts(args, &manifest)?;
+    let facts = scene::facts(&args.scene, &manifest)?;
     // The rendering reads the manifest again and says everything there is to say about it.
     let mut findings = Findings::new();
     let rendered = checkout.render(&facts, &mut findings);
@@ -77,24 +62,6 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
-}
-
-fn facts(args: &Args, manifest: &Manifest) -> Result<Facts, Failure> {
-    let declared = manifest.hosts.get(&args.host);
-    let names: Vec<&str> = manifest.environments.keys().map(String::as_str).collect();
-    let environment = match (&args.environment, declared, names.as_slice()) {
-        (Some(name), _, _) => name.clone(),
-        (None, Some(host), _) => host.environment.value.clone(),
-        (None, None, [only]) => (*only).to_owned(),
-        (None, None, _) => {
-            return Err(Failure::usage(format!("say which environment with `--environment`: {}", list(&names))));
-        }
-    };
-    let mut labels = declared.map(|it| it.labels.clone()).unwrap_or_default();
-    let mut variables = declared.map(|it| it.variables.clone()).unwrap_or_default();
-    labels.extend(args.label.iter().cloned());
-    variables.extend(args.variable.iter().cloned());
-    Ok(Facts { host: args.host.clone(), labels, environment, variables })
 }
 
 fn is_shown(args: &Args, file: &OutputFile) -> bool {

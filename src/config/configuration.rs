@@ -66,6 +66,10 @@ pub struct Origin<'a> {
     pub wins: bool,
     /// The value as the layer has it, or as it was interpolated when it wins.
     pub value: &'a Node,
+    /// The value before interpolation.
+    pub raw: &'a Node,
+    /// Which migrations the layer's document went through, in words, when it did.
+    pub migrated: Option<&'a str>,
 }
 
 /// What a layer has at a path.
@@ -135,21 +139,29 @@ impl Configuration {
     /// Returns every layer that sets the value at `path`, the lowest first.
     pub fn origins(&self, path: &str) -> Vec<Origin<'_>> {
         let steps: Vec<&str> = if path.is_empty() { Vec::new() } else { path.split('.').collect() };
+        self.origins_at(&steps)
+    }
+
+    /// Returns the same for a path whose keys may hold dots.
+    pub fn origins_at(&self, steps: &[&str]) -> Vec<Origin<'_>> {
         let mut origins: Vec<Origin<'_>> = Vec::new();
         let mut winner = None;
         for layer in &self.layers {
-            match find(&layer.node, &steps) {
+            match find(&layer.node, steps) {
                 Found::Absent => {}
                 Found::Hidden => winner = None,
                 Found::Value(node) => {
                     winner = Some(origins.len());
-                    origins.push(Origin { layer: &layer.name, place: &node.place, wins: false, value: node });
+                    let (layer, migrated) = (&layer.name, layer.migrated.as_deref());
+                    origins.push(Origin { layer, place: &node.place, wins: false, value: node, raw: node, migrated });
                 }
             }
         }
         if let Some(origin) = winner.and_then(|idx| origins.get_mut(idx)) {
             origin.wins = true;
-            origin.value = self.get(path).unwrap_or(origin.value);
+            if let Found::Value(merged) = find(&self.merged, steps) {
+                origin.value = merged;
+            }
         }
         origins
     }

@@ -4,6 +4,7 @@ use super::ConfigSchema;
 use super::variables::typed;
 use crate::document::{Node, Value};
 use crate::finding::{Code, Finding, Findings};
+use std::cell::RefCell;
 
 /// How deep defaults may hold further references, as in `${A:-${B:-c}}`.
 const MAX_NESTING: u32 = 8;
@@ -29,6 +30,31 @@ pub(super) fn interpolate_typed(
 ) {
     let mut walk = Walk { lookup, schema, findings, path: Vec::new(), bytes_left: MAX_SUBSTITUTED_BYTES };
     walk.visit(node);
+}
+
+/// A variable that a text refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Its name.
+    pub name: String,
+    /// Its value; without one, or with an empty one, a default is taken when there is one.
+    pub value: Option<String>,
+}
+
+/// Returns the variables that were read to substitute `text`, each once: in `${A:-${B}}`, `B` only when `A` has no value.
+pub fn references(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Vec<Reference> {
+    let read: RefCell<Vec<Reference>> = RefCell::default();
+    let recording = |name: &str| {
+        let value = lookup(name);
+        let mut read = read.borrow_mut();
+        if read.iter().all(|it| it.name != name) {
+            read.push(Reference { name: name.to_owned(), value: value.clone() });
+        }
+        value
+    };
+    let mut expansion = Expansion { lookup: &recording, problems: Vec::new(), bytes_left: MAX_SUBSTITUTED_BYTES };
+    expansion.expand(text, 0);
+    read.into_inner()
 }
 
 struct Walk<'a> {
@@ -221,6 +247,15 @@ mod tests {
         interpolate(&mut node, &lookup, &mut findings);
         assert_eq!(lines(&findings), [""; 0]);
         assert_eq!(node.get("k").and_then(Node::as_str), Some(expected));
+    }
+
+    #[test]
+    fn references_are_those_that_are_read() {
+        let names = |text: &str| -> Vec<String> { references(text, &lookup).into_iter().map(|it| it.name).collect() };
+        assert_eq!(names("${A}/${AB:-${NO}}/${A}/$${B}"), ["A", "AB"]);
+        assert_eq!(names("${NO:-${EMPTY:-${A}}}"), ["NO", "EMPTY", "A"]);
+        assert_eq!(names("${1} ${"), [""; 0]);
+        assert_eq!(references("${A}", &lookup), [Reference { name: "A".into(), value: Some("a".into()) }]);
     }
 
     #[track_caller]

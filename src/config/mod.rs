@@ -13,7 +13,7 @@ pub(crate) mod testing;
 
 pub use configuration::{Configuration, Layer, Origin};
 pub use difference::{Change, ChangeKind, difference};
-pub use interpolate::interpolate;
+pub use interpolate::{Reference, interpolate, references};
 pub use manager::{
     ConfigurationManager, Document, Documents, Loaded, MigratedDocument, Migrations, validate_configuration,
 };

@@ -7,6 +7,7 @@ mod actions;
 mod change;
 mod error;
 mod execute;
+mod explain;
 mod fit;
 mod gate;
 mod heal;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use actions::Repertoire;
 pub use error::Error;
+pub use explain::{Explained, explain};
 pub use gate::powers;
 pub use heal::Deployed;
 pub use outbox::Delivered;

@@ -117,11 +117,13 @@ fn environments(fields: &mut Fields, findings: &mut Findings) -> BTreeMap<String
         };
         let kind = fields.required("type", findings);
         let kind = kind.and_then(|it| decode::choice(it, &fields.path("type"), &KINDS, findings));
+        let entries = fields.take("variables").and_then(Node::as_map).into_iter().flat_map(|it| it.iter());
+        let places = entries.map(|it| (it.key.clone(), it.node.place.clone())).collect();
         let variables = variables(&mut fields, findings);
         fields.finish(findings);
         // An environment whose type is wrong still exists, for whoever refers to it.
         let kind = kind.unwrap_or(EnvironmentType::Production);
-        environments.insert(entry.key.clone(), Environment { kind, variables });
+        environments.insert(entry.key.clone(), Environment { kind, variables, places });
     }
     environments
 }

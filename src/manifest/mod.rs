@@ -101,6 +101,8 @@ pub struct Environment {
     pub kind: EnvironmentType,
     /// Its variables.
     pub variables: BTreeMap<String, String>,
+    /// Where each of them is set.
+    pub places: BTreeMap<String, Place>,
 }
 
 /// A host that the manifest declares for previews.

@@ -9,8 +9,11 @@ mod documents;
 mod police;
 mod needs;
 mod texts;
+mod explain;
 #[cfg(test)]
 mod tests;
+
+pub use explain::{ExplainedValue, Explanation, LayerOrigin, ReferenceUse, Source, explain};
 
 use crate::config::{Configuration, ConfigurationManager, Loaded};
 use crate::document::Node;
@@ -103,6 +106,7 @@ fn steps(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
             open: &|path, bytes, findings| documents::open_copy(inputs.secrets, path, bytes, findings),
             revision: inputs.revision,
             limits: Limits::default(),
+            on_use: None,
         },
         findings,
     );

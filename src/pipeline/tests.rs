@@ -113,3 +113,4 @@ fn list(findings: &Findings) -> Vec<String> {
 mod bad;
 mod good;
 mod secret;
+mod why;

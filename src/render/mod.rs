@@ -42,6 +42,24 @@ pub struct Scene<'a> {
     pub revision: &'a dyn Fn(&[String]) -> String,
     /// How much a repository may ask for.
     pub limits: Limits,
+    /// Hears what each template used, with the entry of the manifest and the template's path; it costs a little.
+    pub on_use: Option<OnUse<'a>>,
+}
+
+/// See [`Scene::on_use`].
+pub type OnUse<'a> = &'a dyn Fn(&Place, &str, Uses);
+
+/// What a template used while it was rendered; each list is sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// The dotted paths of the configuration's values. Of a list it is the whole, and of a map whose keys it went over, too.
+    pub keys: Vec<String>,
+    /// Those of `host`, `labels`, `environment` and `revision` that it read.
+    pub facts: Vec<String>,
+    /// The names of the variables.
+    pub variables: Vec<String>,
+    /// The paths of the templates that it includes.
+    pub includes: Vec<String>,
 }
 
 /// A configuration as outputs see it.

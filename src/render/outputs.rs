@@ -129,7 +129,7 @@ impl<'a> Entry<'a, '_> {
         let is_single = leaves.first().is_some_and(|it| it.relative.is_empty());
         let root = if is_single { source.rsplit_once('/').map_or("", |(folder, _)| folder) } else { source };
         let scene = self.scene;
-        let scope = Scope::new(scene.facts, scene.variables, values);
+        let scope = Scope::new(scene.facts, scene.variables, values, scene.on_use.is_some());
         let inputs = values.map_or(&[][..], |it| &it.inputs);
         Engine::new(scene.tree, root, scope, inputs, scene.revision, scene.limits)
     }
@@ -146,6 +146,9 @@ impl<'a> Entry<'a, '_> {
             self.findings.push(Finding::error(Code::RENDER_FUEL, message).at(&self.output.place));
         }
         let output = output?;
+        if let Some(on_use) = self.scene.on_use {
+            on_use(&self.output.place, &leaf.source, engine.uses(&leaf.source));
+        }
         let identity = output.secret.clone().unwrap_or_else(|| digest::of_bytes(&output.bytes));
         self.draft(output.bytes, executable, output.secret.is_some(), identity, &leaf.source)
     }

@@ -1,7 +1,7 @@
 //! What a template sees: facts, a configuration's values, variables; and what it looked at.
 
 use super::digest::Hasher;
-use super::{Digest, Values};
+use super::{Digest, Uses, Values};
 use crate::document::{Entry, Node, Value as Plain};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::Facts;
@@ -29,9 +29,22 @@ pub(super) struct Trace(Arc<Looked>);
 struct Looked {
     secret: AtomicBool,
     names: Mutex<BTreeSet<String>>,
+    keys: Mutex<Keys>,
+}
+
+/// The values of the configuration that a template took, by their paths; kept only when someone wants to know them.
+#[derive(Default)]
+struct Keys {
+    taken: BTreeSet<Vec<String>>,
+    /// Maps whose keys it went over.
+    listed: BTreeSet<Vec<String>>,
 }
 
 impl Trace {
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,6 +57,7 @@ impl Trace {
     pub(super) fn reset(&self) {
         self.0.secret.store(false, Ordering::Relaxed);
         self.names().clear();
+        *self.keys() = Keys::default();
     }
 
     /// Returns whether a secret value was handed out.
@@ -59,6 +73,8 @@ impl Trace {
 
 /// A map of a configuration; notes when a secret value is taken out of it.
 struct Table {
+    /// Where it is in the configuration, when that is to be noted.
+    path: Option<Vec<String>>,
     index: BTreeMap<String, usize>,
     keys: Vec<Value>,
     values: Vec<Guarded>,
@@ -78,7 +94,8 @@ struct Guarded {
 }
 
 impl Guarded {
-    fn new(node: &Node, secret_above: bool, trace: &Trace) -> Self {
+    /// Guards a value; `path` is where it is in the configuration, when what is taken from it is to be noted.
+    fn new(node: &Node, secret_above: bool, trace: &Trace, path: Option<&[String]>) -> Self {
         let secret = node.secret || secret_above;
         let value = match &node.value {
             Plain::Null => Value::from(()),
@@ -87,13 +104,18 @@ impl Guarded {
             Plain::Float(it) => Value::from(*it),
             Plain::String(it) => Value::from(it.as_str()),
             Plain::List(items) => Value::from_object(Items {
-                values: items.iter().map(|it| Guarded::new(it, secret, trace)).collect(),
+                // A list is one value: a layer replaces it as a whole.
+                values: items.iter().map(|it| Guarded::new(it, secret, trace, None)).collect(),
                 trace: trace.clone(),
             }),
             Plain::Map(map) => Value::from_object(Table {
+                path: path.map(<[String]>::to_vec),
                 index: map.iter().enumerate().map(|(idx, it)| (it.key.clone(), idx)).collect(),
                 keys: map.iter().map(|it| Value::from(it.key.as_str())).collect(),
-                values: map.iter().map(|it| Guarded::new(&it.node, secret, trace)).collect(),
+                values: map
+                    .iter()
+                    .map(|it| Guarded::new(&it.node, secret, trace, below(path, it).as_deref()))
+                    .collect(),
                 trace: trace.clone(),
             }),
         };
@@ -108,16 +130,29 @@ impl Guarded {
     }
 }
 
+/// Returns where an entry of the map at `path` is.
+fn below(path: Option<&[String]>, entry: &Entry) -> Option<Vec<String>> {
+    path.map(|it| it.iter().chain([&entry.key]).cloned().collect())
+}
+
 impl Object for Table {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        Some(self.values[*self.index.get(key)?].take(&self.trace))
+        let value = self.values[*self.index.get(key)?].take(&self.trace);
+        if let Some(path) = &self.path {
+            let path = path.iter().map(String::as_str).chain([key]).map(str::to_owned).collect();
+            self.trace.keys().taken.insert(path);
+        }
+        Some(value)
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
+        if let Some(path) = &self.path {
+            self.trace.keys().listed.insert(path.clone());
+        }
         Enumerator::Values(self.keys.clone())
     }
 
@@ -206,8 +241,14 @@ impl fmt::Debug for Root {
 }
 
 impl<'a> Scope<'a> {
-    /// Returns the scope of templates that see `values`.
-    pub(super) fn new(facts: &'a Facts, variables: &'a BTreeMap<String, String>, values: Option<&'a Values>) -> Self {
+    /// Returns the scope of templates that see `values`; when it is `noting`, each value that they take is noted.
+    pub(super) fn new(
+        facts: &'a Facts,
+        variables: &'a BTreeMap<String, String>,
+        values: Option<&'a Values>,
+        noting: bool,
+    ) -> Self {
+        let root_path: Option<&[String]> = noting.then_some(&[]);
         let trace = Trace::default();
         let revision = Arc::new(Mutex::new(Value::from(UNKNOWN_REVISION)));
         let labels = Value::from_pairs(facts.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -218,7 +259,7 @@ impl<'a> Scope<'a> {
                 ("environment", Value::from(facts.environment.as_str())),
             ]),
             revision: Arc::clone(&revision),
-            config: values.map(|it| Guarded::new(&it.node, false, &trace)),
+            config: values.map(|it| Guarded::new(&it.node, false, &trace, root_path)),
             variables: variables.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect(),
             trace: trace.clone(),
         });
@@ -234,6 +275,26 @@ impl<'a> Scope<'a> {
     pub(super) fn set_revision(&self, revision: Option<&str>) {
         let value = Value::from(revision.unwrap_or(UNKNOWN_REVISION));
         *self.revision.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    /// Returns what the last template used, but for what it included.
+    pub(super) fn uses(&self) -> Uses {
+        let top = |name: &str| self.values.and_then(|it| it.node.as_map()).is_some_and(|it| it.get(name).is_some());
+        let names = self.trace.names().clone();
+        let facts = names.iter().filter(|it| FIXED.contains(&it.as_str()) && *it != "config").cloned().collect();
+        let is_variable =
+            |it: &&String| !FIXED.contains(&it.as_str()) && !top(it) && self.variables.contains_key(it.as_str());
+        let variables = names.iter().filter(is_variable).cloned().collect();
+        let keys = self.trace.keys();
+        // What was only passed on the way to a value below is not used itself.
+        let is_passed = |path: &Vec<String>| {
+            let next = keys.taken.range(path.clone()..).find(|it| *it != path);
+            next.is_some_and(|it| it.starts_with(path))
+        };
+        let used = keys.taken.iter().filter(|it| !is_passed(it));
+        let listed = keys.listed.iter().filter(|it| !it.is_empty());
+        let used: BTreeSet<String> = used.chain(listed).map(|it| it.join(".")).collect();
+        Uses { keys: used.into_iter().collect(), facts, variables, includes: Vec::new() }
     }
 
     /// Returns the digest of all that the last template looked at, in which secrets count by the files that they came from.

@@ -5,7 +5,7 @@
 //! safe; names that are written out in the source are read ahead, so that it is rare.
 
 use super::scope::Scope;
-use super::{Digest, Limits, filters};
+use super::{Digest, Limits, Uses, filters};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use crate::revision::{EntryKind, Tree};
@@ -147,13 +147,25 @@ impl<'a> Engine<'a> {
         self.library.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the files of the repository that the last render depends on.
-    fn inputs_of(&self, path: &str) -> Vec<String> {
+    /// Returns what the last render, of the template `path`, used.
+    pub(super) fn uses(&self, path: &str) -> Uses {
+        let includes = self.includes().into_iter().filter(|it| it != path).collect();
+        Uses { includes, ..self.scope.uses() }
+    }
+
+    /// Returns the paths of the templates that the last render included.
+    fn includes(&self) -> BTreeSet<String> {
         let library = self.library();
         let includes = library.served.iter().filter_map(|name| match library.known.get(name) {
             Some(Include::Found { path, .. }) => Some(path.clone()),
             _ => None,
         });
+        includes.collect()
+    }
+
+    /// Returns the files of the repository that the last render depends on.
+    fn inputs_of(&self, path: &str) -> Vec<String> {
+        let includes = self.includes().into_iter();
         let all: BTreeSet<String> = includes.chain([path.to_owned()]).chain(self.inputs.iter().cloned()).collect();
         all.into_iter().collect()
     }

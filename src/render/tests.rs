@@ -152,6 +152,7 @@ impl World {
             open: &open,
             revision: &revision,
             limits: self.limits,
+            on_use: None,
         };
         let manifest = Manifest {
             environments: BTreeMap::new(),

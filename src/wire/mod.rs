@@ -6,10 +6,12 @@
 mod files;
 mod fsck;
 mod kept;
+mod why;
 
 pub use files::{DiffEntry, Diffs, RenderedFile, Rendering};
 pub use fsck::{Fsck, FsckProblem};
 pub use kept::{KeptFile, KeptFiles};
+pub use why::{LastChange, Origin, Why, WhyPlace, WhyReference, WhySource, WhyUses, WhyValue};
 
 use crate::finding::{Findings, Severity};
 use crate::{plan, record};
@@ -240,42 +242,6 @@ pub struct Finding {
     pub hint: Option<String>,
     /// The environment that was being rendered.
     pub environment: Option<String>,
-}
-
-/// What `why` prints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Why {
-    /// The version of the shape.
-    pub version: u32,
-    /// The target's name.
-    pub target: String,
-    /// The path in the target.
-    pub path: String,
-    /// The dotted path of the value in the configuration.
-    pub key: Option<String>,
-    /// The value; null when it is secret.
-    pub value: serde_json::Value,
-    /// Where the value was set, the layer that wins first.
-    pub origins: Vec<Origin>,
-}
-
-/// One place where a value was set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The layer's name.
-    pub layer: String,
-    /// The file, or the source's name.
-    pub file: String,
-    /// The line, from 1.
-    pub line: Option<u32>,
-    /// The column in characters, from 1.
-    pub column: Option<u32>,
-    /// The commit that last changed the line.
-    pub commit: Option<String>,
-    /// Who made that commit.
-    pub author: Option<String>,
-    /// Whether this is the value that counts.
-    pub wins: bool,
 }
 
 impl Status {

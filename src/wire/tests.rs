@@ -131,14 +131,22 @@ fn drift_and_why_have_their_shapes() {
             {"target": "app", "path": "a", "kind": "modified", "sensitive": true, "diff": null},
         ]}),
     );
+    let changed = LastChange {
+        commit: Some("abc".into()),
+        author: Some("Ana <ana@example.org>".into()),
+        date: Some("2026-01-02T03:04:05+00:00".into()),
+        subject: Some("Change".into()),
+        uncommitted: false,
+    };
     let origin = Origin {
         layer: "config/app.yaml".into(),
         file: "config/app.yaml".into(),
         line: Some(1),
         column: Some(2),
-        commit: Some("abc".into()),
-        author: Some("Ana <ana@example.org>".into()),
+        changed: changed.clone(),
         wins: true,
+        shown: "8080".into(),
+        migrated: None,
     };
     let why = Why {
         version: VERSION,
@@ -147,13 +155,32 @@ fn drift_and_why_have_their_shapes() {
         key: Some("server.port".into()),
         value: json!(8080),
         origins: vec![origin],
+        references: Vec::new(),
+        revision: None,
+        live: "/srv/app/a".into(),
+        sensitive: false,
+        source: WhySource {
+            kind: "copy".into(),
+            file: Some("files/a".into()),
+            configuration: None,
+            select: None,
+            changed: LastChange::default(),
+            entry: WhyPlace { file: "headfast.yaml".into(), line: Some(3), column: Some(4) },
+        },
+        uses: None,
+        values: Vec::new(),
     };
     check(
         &why,
         json!({"version": 1, "target": "app", "path": "a", "key": "server.port", "value": 8080, "origins": [
             {"layer": "config/app.yaml", "file": "config/app.yaml", "line": 1, "column": 2, "commit": "abc",
-             "author": "Ana <ana@example.org>", "wins": true},
-        ]}),
+             "author": "Ana <ana@example.org>", "date": "2026-01-02T03:04:05+00:00", "subject": "Change",
+             "uncommitted": false, "wins": true, "shown": "8080", "migrated": null},
+        ], "references": [], "revision": null, "live": "/srv/app/a", "sensitive": false, "source": {
+            "kind": "copy", "file": "files/a", "configuration": null, "select": null, "commit": null, "author": null,
+            "date": null, "subject": null, "uncommitted": false,
+            "entry": {"file": "headfast.yaml", "line": 3, "column": 4},
+        }, "uses": null, "values": []}),
     );
 }
 

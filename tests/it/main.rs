@@ -35,3 +35,4 @@ mod servers;
 mod sops;
 mod tidy;
 mod transports;
+mod why;

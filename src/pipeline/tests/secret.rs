@@ -138,3 +138,35 @@ fn keys_do_not_change_what_a_rendering_is() {
     let digest = |it: World| it.rendered().rendering.digest;
     assert_eq!(digest(world("{{ data.pass }}")), digest(world("{{ data.pass }}")));
 }
+
+#[test]
+fn x05_why_never_shows_a_secret() {
+    let mut world = world("{{ data.pass }}{{ data.user }}{{ port }}{% if data %}{% endif %}");
+    let plain = "port: ${PORT}\ndata: {pass: 'canary-${PASS:-canary-default}', user: canary-user}\n";
+    world.tree.insert("plain.yaml", EntryKind::File { executable: false }, plain.as_bytes());
+    let world = world.variable("PASS", "canary-variable").variable("PORT", "80");
+    for (what, n_redacted) in [
+        ("app/all.json", 2),
+        ("app/all.json:data", 2),
+        ("app/all.json:data.pass", 1),
+        ("app/x", 2),
+        ("app/x:data.user", 1),
+        ("app/text.pem", 0),
+        ("app/kind.json", 0),
+    ] {
+        let (explanation, findings) = world.why(what);
+        assert_eq!(findings, [""; 0], "{what}");
+        let text = format!("{explanation:?}");
+        for canary in CANARIES.iter().chain(&["canary"]) {
+            assert!(!text.contains(canary), "{what}: {canary} in {text}");
+        }
+        let n_seen = text.matches("<redacted>").count();
+        assert!(n_seen >= n_redacted, "{what}: {text}");
+    }
+    // What cannot be told of a secret says no more.
+    for what in ["app/all.json:data.pas", "app/all.json:data.pass.x", "app/text.pem:hello", "app/x:canary"] {
+        let (explanation, findings) = world.why(what);
+        assert!(explanation.is_none(), "{what}");
+        assert!(!findings.concat().contains("cGFzcw") && !findings.concat().contains("canary-"), "{findings:?}");
+    }
+}
