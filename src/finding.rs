@@ -98,6 +98,7 @@ codes! {
     DUPLICATE_KEY Invalid "A key appears twice in one map.";
     YAML_ALIASES Invalid "Aliases expand beyond the limit, or refer to themselves.";
     YAML_TAG Invalid "A YAML tag that is not of the core schema.";
+    ALIAS Invalid "A value that is written elsewhere, through an alias, was to be changed.";
     YAML_DOCS Invalid "A stream holds more than one document.";
     YAML_MERGE Invalid "A merge key `<<` where none is allowed.";
     DEPTH Invalid "A document is nested too deeply.";

@@ -5,10 +5,27 @@
 use super::source::{Entries, Line, Source};
 use super::{Limits, Node, Value};
 use crate::finding::{Code, Findings};
+use std::ops::Range;
 
 /// Builds a flat map of texts.
 pub(super) fn parse(source: &Source, limits: &Limits, findings: &mut Findings) -> Option<Node> {
     let mut entries = Entries::default();
+    let mut found = Findings::new();
+    scan(source, limits, findings, |key, value, offset, _| {
+        let node = Node::new(Value::String(value), source.place(offset));
+        entries.insert(key.text.to_owned(), source.place(key.offset), node, &mut found);
+    })?;
+    findings.extend(found);
+    Some(Node::new(Value::Map(entries.into_map()), source.place(0)))
+}
+
+/// Hands on each key with its value, where that is said to be, and the bytes that hold it, quotes included.
+pub(super) fn scan<'a>(
+    source: &Source<'a>,
+    limits: &Limits,
+    findings: &mut Findings,
+    mut each: impl FnMut(Line<'a>, String, usize, Range<usize>),
+) -> Option<()> {
     let mut n_nodes = 1;
     // Where the line after the last value starts; a quoted value may span lines.
     let mut resume = 0;
@@ -29,7 +46,7 @@ pub(super) fn parse(source: &Source, limits: &Limits, findings: &mut Findings) -
             continue;
         }
         let rest = trimmed.cut(at + 1, trimmed.text.len()).trim();
-        let value = match rest.text.chars().next() {
+        match rest.text.chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 let Some((value, length)) = quoted(&source.text[rest.offset..], quote) else {
                     source.error(Code::SYNTAX, rest.offset, "the quote is not closed", findings);
@@ -37,14 +54,16 @@ pub(super) fn parse(source: &Source, limits: &Limits, findings: &mut Findings) -
                 };
                 resume = rest.offset + length;
                 nothing_follows(source, resume, findings);
-                value
+                each(key, value, rest.offset, rest.offset..resume);
             }
-            _ => unquoted(rest.text).to_owned(),
-        };
-        let node = Node::new(Value::String(value), source.place(rest.offset));
-        entries.insert(key.text.to_owned(), source.place(key.offset), node, findings);
+            _ => {
+                let value = unquoted(rest.text);
+                let start = if value.is_empty() { trimmed.offset + at + 1 } else { rest.offset };
+                each(key, value.to_owned(), rest.offset, start..start + value.len());
+            }
+        }
     }
-    Some(Node::new(Value::Map(entries.into_map()), source.place(0)))
+    Some(())
 }
 
 fn without_export(key: Line<'_>) -> Line<'_> {

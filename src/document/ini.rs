@@ -38,7 +38,8 @@ pub(super) fn parse(source: &Source, limits: &Limits, findings: &mut Findings) -
     Some(Node::new(Value::Map(root.into_map()), source.place(0)))
 }
 
-fn section_name<'a>(line: Line<'a>, source: &Source, findings: &mut Findings) -> Option<Line<'a>> {
+/// Returns the name in the header of a section.
+pub(super) fn section_name<'a>(line: Line<'a>, source: &Source, findings: &mut Findings) -> Option<Line<'a>> {
     let end = line.text.rfind(']');
     let rest = end.map(|it| line.text[it + 1..].trim_start());
     let is_closed = rest.is_some_and(|it| it.is_empty() || it.starts_with(['#', ';']));
@@ -50,7 +51,12 @@ fn section_name<'a>(line: Line<'a>, source: &Source, findings: &mut Findings) ->
     Some(name)
 }
 
-fn key_and_value<'a>(line: Line<'a>, source: &Source, findings: &mut Findings) -> Option<(Line<'a>, Line<'a>)> {
+/// Returns the key and the value of a line.
+pub(super) fn key_and_value<'a>(
+    line: Line<'a>,
+    source: &Source,
+    findings: &mut Findings,
+) -> Option<(Line<'a>, Line<'a>)> {
     let Some(at) = line.text.find(['=', ':']) else {
         source.error(Code::SYNTAX, line.offset, "expected `[section]`, `key = value` or a comment", findings);
         return None;

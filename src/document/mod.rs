@@ -1,16 +1,19 @@
 //! YAML, JSON, TOML, INI and dotenv ⇄ a tree whose every node knows its place.
 
 pub mod decode;
+pub mod edit;
 mod emit;
 mod env;
 mod ini;
 mod json;
+mod path;
 mod scalar;
 mod source;
 mod toml;
 mod yaml;
 
 pub use emit::emit;
+pub use path::KeyPath;
 pub(crate) use scalar::is_fraction;
 
 use crate::finding::{Code, Finding, Findings};

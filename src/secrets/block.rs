@@ -1,10 +1,10 @@
 //! The `sops` block of a file that is encrypted for the first time.
 
-use super::edit::{self, Edit};
 use super::read::{Source, Store};
 use super::rules::Rule;
 use super::tree::{Data, Item, Scalar};
 use super::write;
+use crate::document::edit::{self, Edit};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -37,7 +37,7 @@ impl Block<'_> {
         };
         // A comma directly behind the colon of an absent value would be part of the key for go-yaml.
         let (at, space) = match last.item.span.is_empty() {
-            true => (edit::after_colon(source, last.span.end).unwrap_or(last.span.end), " "),
+            true => (edit::after_colon(source.text, last.span.end).unwrap_or(last.span.end), " "),
             false => (last.item.span.end, ""),
         };
         let before = source.text.get(document.span.start + 1..first.span.start).unwrap_or_default();
@@ -57,7 +57,7 @@ impl Block<'_> {
             Data::Map(fields) => fields.first().map_or(0, |it| source.column_of(it.span.start)),
             _ => 0,
         };
-        let newline = edit::newline(source);
+        let newline = edit::newline(source.text);
         let at = end_of(source, document);
         let lead = if source.text[..at].ends_with('\n') { "" } else { newline };
         let indent = " ".repeat(column);

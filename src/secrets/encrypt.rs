@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::cipher::{self, DataKey, Random};
 use super::decrypt::{self, bound_path};
-use super::edit::{self, Edit, Replacer};
+use super::edit::Replacer;
 use super::read::{Source, Store};
 use super::remarks;
 use super::rules::Rule;
@@ -11,7 +11,10 @@ use super::survey::{self, Plain};
 use super::time::{Layout, Time};
 use super::tree::{Data, Item, Scalar};
 use super::{hide_line, recipient, source};
-use crate::document::Format;
+use crate::document::{
+    Format,
+    edit::{self, Edit},
+};
 use crate::finding::{Code, Finding, Findings};
 use age::x25519::Recipient;
 use std::borrow::Cow;

@@ -2,13 +2,15 @@
 
 use super::cipher::{self, Random};
 use super::decrypt::{self, Decrypted};
-use super::edit::{self, Edit, Replacer};
+use super::edit::Replacer;
 use super::encrypt::{in_place, last_modified, seal, store};
 use super::read::{Source, Store};
-use super::remarks::dash;
 use super::tree::{Data, Field, Item, Scalar};
 use super::{SecretManager, hide_line, source, survey, text, write};
-use crate::document::{Format, Value};
+use crate::document::{
+    Format, Value,
+    edit::{self, Edit, dash},
+};
 use crate::finding::{Code, Finding, Findings};
 use std::ops::Range;
 use std::sync::Arc;
@@ -96,7 +98,7 @@ impl Managed<'_> {
         let text = written(&scalar, sealed, item.in_flow, self.store).ok_or_else(|| unwritable(&name))?;
         if item.span.is_empty() {
             // No value is written, and the span is the end of its key.
-            let at = edit::after_colon(self.source, item.span.end);
+            let at = edit::after_colon(self.source.text, item.span.end);
             let Some(at) = at else { return refusal("has no value in the text") };
             self.edits.push((at..at, format!(" {text}")));
         } else {
@@ -140,7 +142,7 @@ impl Managed<'_> {
             if !indent.trim().is_empty() {
                 return Err(unwritable(key));
             }
-            format!("{name}: {text}{}{indent}", edit::newline(self.source))
+            format!("{name}: {text}{}{indent}", edit::newline(self.source.text))
         };
         self.edits.push((at..at, entry));
         let mut item = Item::new(Data::Scalar(scalar), document.place.clone(), at..at);

@@ -2,6 +2,7 @@
 
 use super::read::{Remark, Source};
 use super::tree::{Data, Item};
+use crate::document::edit::dash;
 
 /// A key of a map or an element of a list.
 pub(super) struct Entry {
@@ -58,12 +59,6 @@ fn collect(holder: &Item, path: &mut Vec<String>, source: &Source<'_>, entries: 
         }
         Data::Scalar(_) | Data::Comment(_) => {}
     }
-}
-
-/// Returns the position of the `-` that stands before an element of a block list.
-pub(super) fn dash(text: &str, element: usize) -> Option<usize> {
-    let before = text.get(..element)?.trim_end_matches([' ', '\t']);
-    before.ends_with('-').then(|| before.len() - 1)
 }
 
 /// Notes with every key and element the comments that SOPS sees directly before it.

@@ -3,11 +3,11 @@
 
 use super::cipher::{self, Opened};
 use super::decrypt::{Decrypted, bound_path};
-use super::edit::{self, Edit};
 use super::read::{self, Source, Store};
-use super::remarks::{self, dash};
+use super::remarks;
 use super::tree::{Data, Field, Item, Scalar};
 use super::write;
+use crate::document::edit::{self, Edit, dash};
 use crate::finding::{Code, Finding};
 use std::ops::Range;
 

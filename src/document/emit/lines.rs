@@ -95,7 +95,8 @@ pub(super) fn ini(node: &Node) -> Result<String, Finding> {
     Ok(out)
 }
 
-fn ini_line(entry: &Entry) -> Result<String, Finding> {
+/// Returns a line that holds a key and its text.
+pub(in crate::document) fn ini_line(entry: &Entry) -> Result<String, Finding> {
     let text = text(&entry.node, "INI")?;
     if !is_ini_name(&entry.key) || entry.key.starts_with('[') || entry.key.contains(['=', ':']) {
         return Err(refuse(&entry.node, format!("`{}` is not a key that INI can hold", entry.key.escape_debug())));

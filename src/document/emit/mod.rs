@@ -2,9 +2,9 @@
 //!
 //! Where readers of a format disagree, the safer spelling is written; what a format cannot hold is refused.
 
-mod lines;
-mod toml;
-mod yaml;
+pub(in crate::document) mod lines;
+pub(in crate::document) mod toml;
+pub(in crate::document) mod yaml;
 
 use super::{Format, Node, Value};
 use crate::finding::{Code, Finding};

@@ -40,7 +40,8 @@ fn item(node: &Node) -> Result<Item, Finding> {
     }
 }
 
-fn value(node: &Node) -> Result<TomlValue, Finding> {
+/// Returns a value as it stands on one line.
+pub(in crate::document) fn value(node: &Node) -> Result<TomlValue, Finding> {
     Ok(match &node.value {
         Value::Null => return Err(refuse(node, "TOML cannot hold null")),
         Value::Bool(it) => TomlValue::from(*it),

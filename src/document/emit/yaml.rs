@@ -1,7 +1,7 @@
 //! YAML that 1.2 and 1.1 readers agree on: block style, and quotes wherever either could see more than text.
 
 use super::super::scalar::{Resolved, resolve};
-use super::super::{Map, Node, Value};
+use super::super::{Entry, Map, Node, Value};
 use super::{float, refuse};
 use crate::finding::Finding;
 
@@ -12,88 +12,123 @@ const MAX_KEY: usize = 1000;
 const WORDS_1_1: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
 
 pub(super) fn emit(node: &Node) -> Result<String, Finding> {
-    let mut out = String::new();
+    let mut writer = Writer::new(2, true);
     match &node.value {
-        Value::Map(map) if !map.is_empty() => entries(&mut out, map, 0, false)?,
-        Value::List(items) if !items.is_empty() => self::items(&mut out, items, 0, false)?,
+        Value::Map(map) if !map.is_empty() => writer.entries(map, 0, false)?,
+        Value::List(items) if !items.is_empty() => writer.items(items, 0, false)?,
         _ => {
-            value(&mut out, node, 2)?;
-            out = out.split_off(1);
+            writer.value(node, 2)?;
+            return Ok(writer.out.split_off(1));
         }
     }
-    Ok(out)
+    Ok(writer.out)
 }
 
-/// Writes what follows `key:` or `-`, to the end of the line or block.
-fn value(out: &mut String, node: &Node, indent: usize) -> Result<(), Finding> {
-    match &node.value {
-        Value::Map(map) if !map.is_empty() => {
-            out.push('\n');
-            return entries(out, map, indent, false);
-        }
-        Value::List(list) if !list.is_empty() => {
-            out.push('\n');
-            return items(out, list, indent, false);
-        }
-        Value::String(text) if is_literal(text) => {
-            literal(out, text, indent);
-            return Ok(());
-        }
-        _ => {}
-    }
-    out.push(' ');
-    match &node.value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(it) => out.push_str(if *it { "true" } else { "false" }),
-        Value::Int(it) => out.push_str(&it.to_string()),
-        Value::Float(it) => out.push_str(&float(*it)),
-        Value::String(text) => out.push_str(&scalar(text)),
-        Value::List(_) => out.push_str("[]"),
-        Value::Map(_) => out.push_str("{}"),
-    }
-    out.push('\n');
-    Ok(())
+/// Writes block style.
+pub(in crate::document) struct Writer {
+    pub(in crate::document) out: String,
+    /// How much deeper the keys of a map stand than the key of the map.
+    step: usize,
+    /// Whether text of several lines stands as it is; otherwise it is quoted.
+    has_literals: bool,
 }
 
-fn entries(out: &mut String, map: &Map, indent: usize, mut is_begun: bool) -> Result<(), Finding> {
-    for entry in map.iter() {
-        let key = scalar(&entry.key);
-        if key.chars().count() > MAX_KEY {
-            return Err(refuse(&entry.node, format!("YAML cannot hold a key of more than {MAX_KEY} characters")));
-        }
-        if !std::mem::take(&mut is_begun) {
-            out.extend(std::iter::repeat_n(' ', indent));
-        }
-        out.push_str(&key);
-        out.push(':');
-        value(out, &entry.node, indent + 2)?;
+impl Writer {
+    pub(in crate::document) fn new(step: usize, has_literals: bool) -> Self {
+        Writer { out: String::new(), step, has_literals }
     }
-    Ok(())
-}
 
-fn items(out: &mut String, list: &[Node], indent: usize, mut is_begun: bool) -> Result<(), Finding> {
-    for item in list {
-        if !std::mem::take(&mut is_begun) {
-            out.extend(std::iter::repeat_n(' ', indent));
-        }
-        out.push('-');
-        match &item.value {
+    /// Writes what follows `key:` or `-`, to the end of the line or block.
+    pub(in crate::document) fn value(&mut self, node: &Node, indent: usize) -> Result<(), Finding> {
+        match &node.value {
             Value::Map(map) if !map.is_empty() => {
-                out.push(' ');
-                entries(out, map, indent + 2, true)?;
+                self.out.push('\n');
+                return self.entries(map, indent, false);
             }
             Value::List(list) if !list.is_empty() => {
-                out.push(' ');
-                items(out, list, indent + 2, true)?;
+                self.out.push('\n');
+                return self.items(list, indent, false);
             }
-            _ => value(out, item, indent + 2)?,
+            Value::String(text) if self.has_literals && is_literal(text) => {
+                literal(&mut self.out, text, indent);
+                return Ok(());
+            }
+            _ => {}
         }
+        self.out.push(' ');
+        match &node.value {
+            Value::String(text) => self.out.push_str(&scalar(text)),
+            Value::List(_) => self.out.push_str("[]"),
+            Value::Map(_) => self.out.push_str("{}"),
+            value => self.out.push_str(&word(value)),
+        }
+        self.out.push('\n');
+        Ok(())
     }
-    Ok(())
+
+    /// Writes the entries of a map; the first one without indentation, when its line `is_begun`.
+    pub(in crate::document) fn entries(&mut self, map: &Map, indent: usize, mut is_begun: bool) -> Result<(), Finding> {
+        for entry in map.iter() {
+            let key = key(entry)?;
+            if !std::mem::take(&mut is_begun) {
+                self.out.extend(std::iter::repeat_n(' ', indent));
+            }
+            self.out.push_str(&key);
+            self.out.push(':');
+            self.value(&entry.node, indent + self.step)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the elements of a list; the first one without indentation, when its line `is_begun`.
+    pub(in crate::document) fn items(
+        &mut self,
+        list: &[Node],
+        indent: usize,
+        mut is_begun: bool,
+    ) -> Result<(), Finding> {
+        for item in list {
+            if !std::mem::take(&mut is_begun) {
+                self.out.extend(std::iter::repeat_n(' ', indent));
+            }
+            self.out.push('-');
+            match &item.value {
+                Value::Map(map) if !map.is_empty() => {
+                    self.out.push(' ');
+                    self.entries(map, indent + 2, true)?;
+                }
+                Value::List(list) if !list.is_empty() => {
+                    self.out.push(' ');
+                    self.items(list, indent + 2, true)?;
+                }
+                _ => self.value(item, indent + 2)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the text of a key on one line.
+pub(in crate::document) fn key(entry: &Entry) -> Result<String, Finding> {
+    let key = scalar(&entry.key);
+    match key.chars().count() > MAX_KEY {
+        true => Err(refuse(&entry.node, format!("YAML cannot hold a key of more than {MAX_KEY} characters"))),
+        false => Ok(key),
+    }
+}
+
+/// Returns a value that is neither text nor a collection.
+pub(in crate::document) fn word(value: &Value) -> String {
+    match value {
+        Value::Bool(it) => it.to_string(),
+        Value::Int(it) => it.to_string(),
+        Value::Float(it) => float(*it),
+        _ => "null".into(),
+    }
 }
 
 /// Returns whether text of several lines can stand as it is, below a `|`.
-fn is_literal(text: &str) -> bool {
+pub(in crate::document) fn is_literal(text: &str) -> bool {
     let is_plain_line = |it: &str| it.is_empty() || !it.trim().is_empty() && !it.starts_with('\t');
     text.contains('\n')
         && !text.starts_with([' ', '\t', '\n'])
@@ -118,11 +153,11 @@ fn literal(out: &mut String, text: &str, indent: usize) {
 }
 
 /// Returns text on one line, quoted unless every reader takes it for text as it is.
-fn scalar(text: &str) -> String {
+pub(in crate::document) fn scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
 
-fn is_plain(text: &str) -> bool {
+pub(in crate::document) fn is_plain(text: &str) -> bool {
     let starts_well = text.starts_with(|it: char| it.is_alphabetic() || it == '/' || it == '_');
     let mut chars = text.chars().peekable();
     let mut holds_only_safe = true;
@@ -137,7 +172,7 @@ fn is_plain(text: &str) -> bool {
     starts_well && holds_only_safe && is_text && !WORDS_1_1.contains(&text.to_ascii_lowercase().as_str())
 }
 
-fn quoted(text: &str) -> String {
+pub(in crate::document) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for it in text.chars() {
         match it {
@@ -159,7 +194,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Returns whether every reader lets a character stand unescaped and on its line.
-fn is_printable(it: char) -> bool {
+pub(in crate::document) fn is_printable(it: char) -> bool {
     matches!(it, ' '..='~' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
         && !matches!(it, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
