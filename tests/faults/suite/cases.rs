@@ -221,16 +221,19 @@ pub fn all(publish: Publish) -> Vec<Case> {
         targets(publish, 3, move |idx| if idx == 2 { fresh(each) } else { cycle(from + each * idx, each) })
     };
     // A new tree takes three times the calls, most of them for what does not change.
-    let often = if publish == Publish::InPlace { Effort::Every } else { Effort::Turns };
+    let (often, rarely) = match publish {
+        Publish::InPlace => (Effort::Every, Effort::Turns),
+        Publish::Generations => (Effort::Turns, Effort::Sampled),
+    };
     let with = |effort, case| Case { effort, ..case };
     vec![
         case("1 file, 1 target: replaced", publish, one(Turn::Replaced)),
         with(often, case("1 file, 1 target: made with folders", publish, one(Turn::CreatedInNewFolders))),
         with(often, case("1 file, 1 target: removed with its folder", publish, one(Turn::RemovedWithItsFolder))),
         with(often, case("1 file, 3 targets", publish, three(1, 0))),
-        Case { is_checked: true, ..case("3 files, 1 target: checked", publish, several(3, 0)) },
+        with(often, Case { is_checked: true, ..case("3 files, 1 target: checked", publish, several(3, 0)) }),
         with(often, case("3 files, 1 target: kinds change", publish, several(3, 4))),
-        with(Effort::Turns, case("3 files, 3 targets", publish, three(3, 2))),
+        with(rarely, case("3 files, 3 targets", publish, three(3, 2))),
         with(Effort::Sampled, case("50 files, 1 target", publish, several(50, 0))),
         with(Effort::Sampled, case("50 files, 3 targets", publish, three(17, 0))),
     ]

@@ -42,7 +42,7 @@ pub fn of_operation(bench: &Bench, case: &Case, operation: Operation, full: bool
 }
 
 fn damages(rig: &Rig, operation: Operation, step: &str, crash: usize, full: bool) -> Tally {
-    let coverage = if full { "every prefix, zeroed tail and bit" } else { "1 of 31 prefixes, tails and bytes" };
+    let coverage = if full { "every prefix, zeroed tail and bit" } else { "1 of 61 prefixes, tails and bytes" };
     let mut tally = Tally::new(&rig.case.name, operation.name(), &format!("damaged journal: {step}"), coverage);
     Fault::Kill.hit(rig, operation, crash);
     let path = rig.world.on_shelf(step);
@@ -78,7 +78,7 @@ fn damages(rig: &Rig, operation: Operation, step: &str, crash: usize, full: bool
 
 /// The model tries all of it in memory; here a part is enough, unless all of it is asked for.
 fn all(length: usize, full: bool) -> Vec<Damage> {
-    let some = |from: usize| (0..length).skip(from).step_by(if full { 1 } else { 31 });
+    let some = |from: usize| (0..length).skip(from).step_by(if full { 1 } else { 61 });
     let bits = move |at: usize| if full { 0..8 } else { at as u8 % 8..at as u8 % 8 + 1 };
     let flipped = some(20).flat_map(move |at| bits(at).map(move |bit| Damage::Flipped(at, bit)));
     some(0).map(Damage::CutAfter).chain(some(10).map(Damage::ZeroAfter)).chain(flipped).collect()

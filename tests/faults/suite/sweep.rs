@@ -262,7 +262,7 @@ fn progress(rig: &Rig) -> Progress {
 const CHUNK: usize = 60;
 
 /// Of the largest cases every so many-th call or state; no period of the calls for each file.
-const STRIDE: usize = 7;
+const STRIDE: usize = 11;
 
 /// Returns the work for the faults of an operation.
 pub fn of_operation(bench: &Bench, case: &Case, operation: Operation, full: bool) -> Vec<Unit> {
