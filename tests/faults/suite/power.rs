@@ -148,6 +148,7 @@ fn cut_recovery(
         Fate::Happens
     });
     for point in share.of(points(&calls, false)) {
+        disk.renew();
         let expected = crashed(disk, rig);
         rig.attack_recovery(operation, |call| if call.count == point { Fate::Kills } else { Fate::Happens });
         disk.cut();
