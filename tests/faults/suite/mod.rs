@@ -173,7 +173,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             .collect(),
     };
     let units: Vec<Unit> = chosen.iter().flat_map(|it| (it.units)(&plan)).collect();
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(4);
+    // One more than can compute: some of them wait for a disk.
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(4) + 1;
     let rows = table::rows(pool::run(&units, &base.0, workers));
     let text = table::render(&rows);
     println!("{text}\nfaults: {:.1} s in {workers} processes, seed {}", begun.elapsed().as_secs_f64(), plan.seed);

@@ -198,19 +198,28 @@ struct Progress {
     shelf: usize,
 }
 
-/// Runs an operation in which nothing goes wrong, and asks for something before each call; what was answered is still right
-/// where nothing may have changed since.
+/// Runs an operation in which nothing goes wrong, and asks for something before each call.
 fn course<T: Copy>(rig: &Rig, operation: Operation, ask: impl Fn() -> T) -> Vec<(Call, T)> {
+    let course = watched(rig, ask, |fates| rig.disturb(operation, fates));
+    assert_eq!((rig.claims.outcome(), rig.claims.text().as_str()), (Outcome::Done, ""), "{}", rig.case.name);
+    course
+}
+
+/// Runs something and asks before each of its calls; what was answered is still right where nothing may have changed since.
+fn watched<T: Copy>(
+    rig: &Rig,
+    ask: impl Fn() -> T,
+    run: impl FnOnce(&mut dyn FnMut(&Call) -> Fate) -> End,
+) -> Vec<(Call, T)> {
     let mut course: Vec<(Call, T)> = Vec::new();
     let mut claimed = false;
-    rig.disturb(operation, |call| {
+    run(&mut |call| {
         let is_known = course.last().filter(|it| !it.0.is_mutating() && claimed == rig.claims.is_committed());
         let answer = is_known.map_or_else(&ask, |it| it.1);
         claimed = rig.claims.is_committed();
         course.push((*call, answer));
         Fate::Happens
     });
-    assert_eq!((rig.claims.outcome(), rig.claims.text().as_str()), (Outcome::Done, ""), "{}", rig.case.name);
     course
 }
 
@@ -262,7 +271,7 @@ fn progress(rig: &Rig) -> Progress {
 const CHUNK: usize = 60;
 
 /// Of the largest cases every so many-th call or state; no period of the calls for each file.
-const STRIDE: usize = 11;
+const STRIDE: usize = 19;
 
 /// Returns the work for the faults of an operation.
 pub fn of_operation(bench: &Bench, case: &Case, operation: Operation, full: bool) -> Vec<Unit> {
@@ -270,14 +279,15 @@ pub fn of_operation(bench: &Bench, case: &Case, operation: Operation, full: bool
     let every = [Family::Kill, Family::Once, Family::ForEver, Family::DoneAndFails, Family::Lost, Family::Odd];
     let families: &[Family] = match case.effort {
         Effort::Every => &every,
-        Effort::Sampled if full => &[Family::Once, Family::ForEver, Family::DoneAndFails, Family::Lost, Family::Odd],
+        Effort::Sampled if full => &every[1..],
         Effort::Turns if full => &every,
-        Effort::Turns => &[Family::Kill, Family::Turns, Family::Lost, Family::Odd],
+        Effort::Turns => &[Family::Turns, Family::Lost, Family::Odd],
         Effort::Sampled => &[Family::Turns],
     };
     let mut units = Vec::new();
-    if case.effort == Effort::Sampled {
-        let (case, stride) = (case.clone(), if full { 1 } else { STRIDE });
+    if families[0] != Family::Kill {
+        let stride = if case.effort == Effort::Sampled && !full { STRIDE } else { 1 };
+        let case = case.clone();
         units.push(Unit::new(move |bench| vec![kill_by_state(&Rig::new(bench, &case), operation, stride)]));
     }
     for family in families {
@@ -342,30 +352,42 @@ pub fn control(case: &Case) -> Unit {
     })
 }
 
-/// Kills before calls that find the disk in another state than those before them: the rest would leave equal ones.
-fn kill_by_state(rig: &Rig, operation: Operation, stride: usize) -> Tally {
-    let which = if stride == 1 { "every call".to_owned() } else { format!("every {stride}th call") };
-    let coverage = format!("{which}, equal states once");
-    let mut tally = Tally::new(&rig.case.name, operation.name(), Family::Kill.name(), &coverage);
-    let mut seen: BTreeMap<u64, Option<Side>> = BTreeMap::new();
-    for state in states(rig, operation).into_iter().step_by(stride) {
-        if let Some(side) = seen.get(&state.fingerprint) {
+/// What came of the states of the disk that were met already: a death that finds an equal one leaves an equal one.
+#[derive(Default)]
+struct Met(BTreeMap<u64, Option<Side>>);
+
+impl Met {
+    /// Tries a death, unless an equal state was met.
+    fn once(&mut self, state: u64, tally: &mut Tally, attempt: impl FnOnce(&mut Tally)) {
+        if let Some(side) = self.0.get(&state) {
             tally.points += 1;
-            side.iter().for_each(|it| tally.ends(*it));
-            continue;
+            return side.iter().for_each(|it| tally.ends(*it));
         }
-        let point = format!("{} before call {} ({}), Kill", operation.name(), state.call.count, state.call.name());
         let before = (tally.old, tally.new);
-        match Fault::Kill.hit(rig, operation, &state.call) {
-            Some(reason) => tally.fails(&point, reason),
-            None => rig.judge(operation, Some(rig.expected(operation)), &point, &mut tally),
-        }
+        attempt(tally);
         let side = match (tally.old - before.0, tally.new - before.1) {
             (1, _) => Some(Side::Old),
             (_, 1) => Some(Side::New),
             _ => None,
         };
-        seen.insert(state.fingerprint, side);
+        self.0.insert(state, side);
+    }
+}
+
+/// Kills before calls that find the disk in another state than those before them.
+fn kill_by_state(rig: &Rig, operation: Operation, stride: usize) -> Tally {
+    let which = if stride == 1 { "every call".to_owned() } else { format!("every {stride}th call") };
+    let coverage = format!("{which}, equal states once");
+    let mut tally = Tally::new(&rig.case.name, operation.name(), Family::Kill.name(), &coverage);
+    let mut met = Met::default();
+    for State { call, fingerprint, .. } in states(rig, operation).into_iter().step_by(stride) {
+        met.once(fingerprint, &mut tally, |tally| {
+            let point = format!("{} before call {} ({}), Kill", operation.name(), call.count, call.name());
+            match Fault::Kill.hit(rig, operation, &call) {
+                Some(reason) => tally.fails(&point, reason),
+                None => rig.judge(operation, Some(rig.expected(operation)), &point, tally),
+            }
+        });
     }
     tally
 }
@@ -381,7 +403,7 @@ pub fn of_recovery(bench: &Bench, case: &Case, operation: Operation, full: bool)
         let (case, families) = (case.clone(), families.to_vec());
         units.push(Unit::new(move |bench| {
             let rig = Rig::new(bench, &case);
-            families.iter().map(|family| recovery_faults(&rig, operation, *family, crash)).collect()
+            families.iter().map(|family| recovery_faults(&rig, operation, *family, crash, full)).collect()
         }));
     }
     units
@@ -424,24 +446,31 @@ pub fn first_of_each_step(rig: &Rig, operation: Operation) -> Vec<(&'static str,
 }
 
 /// Crashes, and then tries every fault of a family at each call of the recovery.
-fn recovery_faults(rig: &Rig, operation: Operation, family: Family, crash: usize) -> Tally {
+fn recovery_faults(rig: &Rig, operation: Operation, family: Family, crash: usize, full: bool) -> Tally {
     let name = format!("recovery of {}", operation.name());
-    let mut tally = Tally::new(&rig.case.name, &name, family.name(), family.coverage());
-    let mut calls = Vec::new();
+    let by_state = family == Family::Kill && !full;
+    let coverage = if by_state { "every call, equal states once" } else { family.coverage() };
+    let mut tally = Tally::new(&rig.case.name, &name, family.name(), coverage);
     crash_at(rig, operation, crash);
-    rig.disturb_recovery(operation, |call| {
-        calls.push(*call);
-        Fate::Happens
-    });
-    for call in &calls {
-        let faults = family.faults(call);
-        for fault in faults {
-            crash_at(rig, operation, crash);
-            let expected = rig.expected(operation);
-            let point = format!("{name} from call {crash}, before call {} ({}), {fault:?}", call.count, call.name());
-            match fault.hit_recovery(rig, operation, call) {
-                Some(reason) => tally.fails(&point, reason),
-                None => judge_recovery(rig, operation, expected, &point, &mut tally),
+    let ask = || if by_state { rig.fingerprint(rig.world.tree()) } else { 0 };
+    let calls = watched(rig, ask, |fates| rig.disturb_recovery(operation, fates));
+    let mut met = Met::default();
+    for (call, state) in &calls {
+        for fault in family.faults(call) {
+            let attempt = |tally: &mut Tally| {
+                crash_at(rig, operation, crash);
+                let expected = rig.expected(operation);
+                let point =
+                    format!("{name} from call {crash}, before call {} ({}), {fault:?}", call.count, call.name());
+                match fault.hit_recovery(rig, operation, call) {
+                    Some(reason) => tally.fails(&point, reason),
+                    None => judge_recovery(rig, operation, expected, &point, tally),
+                }
+            };
+            if by_state {
+                met.once(*state, &mut tally, attempt);
+            } else {
+                attempt(&mut tally);
             }
         }
     }
