@@ -182,6 +182,7 @@ codes! {
     HISTORY_REWOUND Refused "The branch no longer contains what is deployed.";
     SIG_MISSING Refused "A commit is not signed.";
     SIG_BAD Refused "A commit's signature is not accepted.";
+    SET Refused "`headfast set` would write a value where it does not count or cannot be written.";
     // The host's gates.
     TARGET_NOT_ALLOWED Refused "A target outside `allow.paths`.";
     TARGET_FORBIDDEN Refused "A target that is never allowed.";

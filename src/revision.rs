@@ -1,9 +1,11 @@
 //! A commit and its tree as values; blobs by id, fetched when needed.
 
 pub mod fsck;
+mod overlay;
 mod read;
 mod url;
 
+pub use overlay::Overlay;
 pub use url::RemoteUrl;
 
 use serde::{Deserialize, Serialize};

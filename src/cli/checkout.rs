@@ -29,6 +29,16 @@ impl Checkout {
         Ok(Checkout { tree, secrets })
     }
 
+    /// Returns its files.
+    pub fn tree(&self) -> &dyn Tree {
+        &self.tree
+    }
+
+    /// Returns what opens its secrets.
+    pub fn secrets(&self) -> &SecretManager {
+        &self.secrets
+    }
+
     /// Reads the manifest.
     pub fn manifest(&self, findings: &mut Findings) -> Option<Manifest> {
         pipeline::load_manifest(&self.tree, findings)

@@ -13,6 +13,8 @@ mod demo;
 mod init;
 mod check;
 mod render;
+mod get;
+mod set;
 mod plan;
 mod sync;
 mod accept;
@@ -53,6 +55,8 @@ enum Verb {
     Init(init::Args),
     Check(check::Args),
     Render(render::Args),
+    Get(get::Args),
+    Set(set::Args),
     Plan(plan::Args),
     /// Show what a sync would do, as unified diffs
     ///
@@ -119,6 +123,8 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Init(args) => init::run(args, ui),
         Verb::Check(args) => check::run(args, ui),
         Verb::Render(args) => render::run(args, ui),
+        Verb::Get(args) => get::run(args, ui),
+        Verb::Set(args) => set::run(args, ui),
         Verb::Plan(args) => plan::plan(args, ui),
         Verb::Diff(args) => plan::diff(args, ui),
         Verb::Sync(args) => sync::run(args, ui),

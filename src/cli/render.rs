@@ -2,7 +2,7 @@
 
 use super::checkout::Checkout;
 use super::exit::{Exit, Failure};
-use super::scene::{self, SceneArgs};
+use super::scene::SceneArgs;
 use super::ui::{HEAD, Ui};
 use super::words::{count, escaped_lines};
 use crate::finding::Findings;
@@ -42,7 +42,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&args.repo)?;
     let mut findings = Findings::new();
     let Some(manifest) = checkout.manifest(&mut findings) else { return Err(Failure::Findings(findings)) };
-    let facts = scene::facts(&args.scene, &manifest)?;
+    let facts = args.scene.facts(&manifest)?;
     // The rendering reads the manifest again and says everything there is to say about it.
     let mut findings = Findings::new();
     let rendered = checkout.render(&facts, &mut findings);

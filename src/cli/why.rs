@@ -3,7 +3,7 @@
 use super::checkout::Checkout;
 use super::exit::{Exit, Failure};
 use super::host::{Host, HostArgs};
-use super::scene::{self, SceneArgs};
+use super::scene::SceneArgs;
 use super::ui::{DIM, GOOD, HEAD, Ui};
 use super::words::list;
 use crate::deploy;
@@ -92,7 +92,7 @@ fn in_checkout(args: &Args, dir: &Path, ui: &Ui) -> Result<Told, Failure> {
     let checkout = Checkout::open(dir)?;
     let mut findings = Findings::new();
     let Some(manifest) = checkout.manifest(&mut findings) else { return Err(Failure::Findings(findings)) };
-    let facts = scene::facts(&args.scene, &manifest)?;
+    let facts = args.scene.facts(&manifest)?;
     let mut findings = Findings::new();
     let explanation = checkout.explain(&facts, &args.what, &mut findings);
     let explanation = told(explanation, findings, ui)?;

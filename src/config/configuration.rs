@@ -143,11 +143,12 @@ impl Configuration {
     }
 
     /// Returns the same for a path whose keys may hold dots.
-    pub fn origins_at(&self, steps: &[&str]) -> Vec<Origin<'_>> {
+    pub fn origins_at<S: AsRef<str>>(&self, steps: &[S]) -> Vec<Origin<'_>> {
+        let steps: Vec<&str> = steps.iter().map(AsRef::as_ref).collect();
         let mut origins: Vec<Origin<'_>> = Vec::new();
         let mut winner = None;
         for layer in &self.layers {
-            match find(&layer.node, steps) {
+            match find(&layer.node, &steps) {
                 Found::Absent => {}
                 Found::Hidden => winner = None,
                 Found::Value(node) => {
@@ -159,9 +160,7 @@ impl Configuration {
         }
         if let Some(origin) = winner.and_then(|idx| origins.get_mut(idx)) {
             origin.wins = true;
-            if let Found::Value(merged) = find(&self.merged, steps) {
-                origin.value = merged;
-            }
+            origin.value = self.merged.at(&steps).unwrap_or(origin.value);
         }
         origins
     }

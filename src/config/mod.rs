@@ -8,6 +8,7 @@ mod configuration;
 mod difference;
 mod rules;
 mod manager;
+mod owner;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -18,6 +19,7 @@ pub use manager::{
     ConfigurationManager, Document, Documents, Loaded, MigratedDocument, Migrations, validate_configuration,
 };
 pub use merge::merge;
+pub use owner::{owner, value_of};
 pub use rules::{Field, Kind, Rules};
 pub use schema::{ConfigSchema, Types};
 pub use variables::variables_layer;

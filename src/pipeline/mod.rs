@@ -87,6 +87,28 @@ pub fn load_configuration(
     ConfigurationManager::new(tree, &manifest, facts, secrets).load(name, findings).configuration
 }
 
+/// Loads one configuration and holds it against its schema, with the text of the lines that are wrong.
+///
+/// One that does not fit comes all the same: callers judge `findings`.
+pub fn load(
+    tree: &dyn Tree,
+    manifest: &Manifest,
+    facts: &Facts,
+    secrets: &SecretManager,
+    name: &str,
+    findings: &mut Findings,
+) -> Option<Configuration> {
+    let mut found = Findings::new();
+    let configuration = ConfigurationManager::new(tree, manifest, facts, secrets).load(name, &mut found).configuration;
+    if let Some(configuration) = &configuration {
+        configuration.validate(&mut found);
+    }
+    let mut found = found.distinct();
+    texts::attach(tree, &mut found);
+    findings.extend(found);
+    configuration
+}
+
 fn steps(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
     let manifest = load::manifest(inputs, findings)?;
     let targets: Vec<&Target> = manifest.targets_for(inputs.facts).collect();

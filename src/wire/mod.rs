@@ -6,11 +6,13 @@
 mod files;
 mod fsck;
 mod kept;
+mod values;
 mod why;
 
 pub use files::{DiffEntry, Diffs, RenderedFile, Rendering};
 pub use fsck::{Fsck, FsckProblem};
 pub use kept::{KeptFile, KeptFiles};
+pub use values::{ConfigurationSet, ConfigurationValue};
 pub use why::{LastChange, Origin, Why, WhyPlace, WhyReference, WhySource, WhyUses, WhyValue};
 
 use crate::finding::{Findings, Severity};

@@ -35,4 +35,5 @@ mod servers;
 mod sops;
 mod tidy;
 mod transports;
+mod values;
 mod why;

@@ -1,0 +1,231 @@
+//! `set`: one value of a configuration, in the layer that it belongs into, and nothing else changed.
+
+use super::checkout::Checkout;
+use super::exit::{Exit, Failure};
+use super::scene::{Place, PlaceArgs, key};
+use super::ui::Ui;
+use crate::config::{Configuration, Layer, difference, owner, value_of};
+use crate::document::{Format, KeyPath, Node, Value, edit};
+use crate::finding::{Code, Finding, Findings, Severity};
+use crate::manifest::LayerSource;
+use crate::render::escaped;
+use crate::revision::{EntryKind, Overlay};
+use crate::secrets;
+use crate::wire;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Change one value of a configuration in its file, and nothing else in it
+///
+/// The value is written into the layer whose value counts now; a new key goes into the last layer that is a file. Comments,
+/// order, quotes and line ends stay. Refused is what would not count, what is encrypted, what is written elsewhere through
+/// an alias, and what the schema refuses.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The key, as in `server.port`, `users.0.name` or `"a.b".c`
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// The value, of the type that the schema wants; without a schema as in YAML: `5`, `true`, `[a, b]`, or text
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    value: String,
+    /// The layer to write into: one of the configuration's files
+    #[arg(long, value_name = "FILE")]
+    layer: Option<String>,
+    /// Take the value for text, whatever it looks like
+    #[arg(long)]
+    string: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file with the value in it.
+struct Edited {
+    layer: String,
+    old: Option<Vec<u8>>,
+    new: Vec<u8>,
+}
+
+/// Sets the value.
+pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
+    let key = key(&args.key)?;
+    if key.steps().is_empty() {
+        return Err(Failure::usage("say which key is to be set"));
+    }
+    let place = args.place.open()?;
+    let mut before = Findings::new();
+    let Some(old) = place.load(place.checkout.tree(), &mut before) else { return Err(Failure::Findings(before)) };
+    let value = match args.string {
+        true => Value::String(args.value.clone()),
+        false => value_of(&old, key.steps(), &args.value).map_err(Failure::new)?,
+    };
+    let layer = layer(args, &place, &old, &key)?;
+    let edited = edited(&place.checkout, layer, &key, &value)?;
+    let new = judged(&place, &edited, &before, &key, &value)?;
+    let is_changed = edited.old.as_ref() != Some(&edited.new);
+    if is_changed {
+        write(&args.place.repo.join(&edited.layer), &edited)?;
+    }
+    said(args, ui, &edited.layer, &key, (&old, &new), is_changed)
+}
+
+/// Returns the file that the value goes into.
+fn layer(args: &Args, place: &Place, configuration: &Configuration, key: &KeyPath) -> Result<String, Failure> {
+    let is_sealed = |it: &str| is_sealed(&place.checkout, it);
+    let Some(layer) = &args.layer else {
+        return owner(configuration, key.steps(), &is_sealed).map(str::to_owned).map_err(Failure::new);
+    };
+    let spec = place.manifest.configurations.get(&place.name);
+    let version = spec.and_then(|it| it.schema_version.of(&place.facts.environment));
+    let files = spec.iter().flat_map(|it| &it.layers).filter_map(|it| match &it.source {
+        LayerSource::File { path, .. } => path.expand(&place.facts, version).ok(),
+        LayerSource::Variables { .. } => None,
+    });
+    let files: Vec<String> = files.collect();
+    if !files.contains(layer) {
+        let message = format!("{layer:?} is no file among the layers of `{}`", place.name);
+        return Err(Failure::new(refusal(message).hint(format!("its files are {}", files.join(", ")))));
+    }
+    match is_sealed(layer) {
+        true => Err(Failure::new(refusal(format!("`{layer}` is encrypted")).hint("change it with `sops edit`"))),
+        false => Ok(layer.clone()),
+    }
+}
+
+fn refusal(message: String) -> Finding {
+    Finding::error(Code::SET, message)
+}
+
+fn read(checkout: &Checkout, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let failed = |error: crate::revision::ReadError| Failure::new(Finding::error(Code::IO, error.to_string()));
+    match checkout.tree().find(path).map_err(failed)? {
+        Some(entry) if matches!(entry.kind, EntryKind::File { .. }) => {
+            checkout.tree().blob(&entry.id).map(Some).map_err(failed)
+        }
+        Some(_) => Err(Failure::new(refusal(format!("`{path}` is not a regular file")))),
+        None => Ok(None),
+    }
+}
+
+/// A file that cannot be read is taken for an encrypted one: it is not written.
+fn is_sealed(checkout: &Checkout, path: &str) -> bool {
+    read(checkout, path).map_or(true, |it| it.is_some_and(|it| secrets::is_sops_text(&it, Format::of_path(path))))
+}
+
+fn edited(checkout: &Checkout, layer: String, key: &KeyPath, value: &Value) -> Result<Edited, Failure> {
+    let old = read(checkout, &layer)?;
+    let Some(format) = Format::of_path(&layer) else {
+        return Err(Failure::new(refusal(format!("the extension of `{layer}` does not tell its format"))));
+    };
+    let text = old.as_deref().unwrap_or_default();
+    let new = edit::set(format, &Arc::from(layer.as_str()), text, key.steps(), value).map_err(Failure::new)?;
+    Ok(Edited { layer, old, new })
+}
+
+/// Loads the configuration with the changed file, and refuses the change when its value does not count or is wrong.
+fn judged(
+    place: &Place,
+    edited: &Edited,
+    before: &Findings,
+    key: &KeyPath,
+    value: &Value,
+) -> Result<Configuration, Failure> {
+    let overlay = Overlay::new(place.checkout.tree(), &edited.layer, &edited.new);
+    let mut after = Findings::new();
+    let new = place.load(&overlay, &mut after);
+    // The places move with the text.
+    let is_known = |it: &Finding| {
+        before.iter().any(|old| (old.code, &old.message, &old.pointer) == (it.code, &it.message, &it.pointer))
+    };
+    let fresh: Findings = after.into_iter().filter(|it| it.severity == Severity::Error && !is_known(it)).collect();
+    if fresh.has_errors() {
+        return Err(Failure::Findings(fresh));
+    }
+    let Some(new) = new else { return Err(Failure::Findings(before.clone())) };
+    match hiding(&new, &edited.layer, key, value) {
+        None => Ok(new),
+        Some(finding) => Err(Failure::new(finding)),
+    }
+}
+
+/// Returns why a value that stands in a layer would not count.
+fn hiding(configuration: &Configuration, name: &str, key: &KeyPath, value: &Value) -> Option<Finding> {
+    let layer: Option<&Layer> = configuration.layers.iter().find(|it| it.name == name);
+    let wanted = Node::new(value.clone(), configuration.merged.place.clone());
+    let is_text_only = matches!(Format::of_path(name), Some(Format::Env | Format::Ini));
+    let stands = layer.and_then(|it| it.node.at(key.steps()));
+    if !stands.is_some_and(|it| is_text_only || it.to_json() == wanted.to_json()) {
+        let message =
+            format!("`{key}` of `{name}` has another name in this environment, because the layer is migrated");
+        return Some(refusal(message).hint("change the file with an editor"));
+    }
+    let origins = configuration.origins_at(key.steps());
+    let winner = origins.iter().find(|it| it.wins);
+    if winner.is_some_and(|it| it.layer == name) {
+        return None;
+    }
+    let above = winner.map_or("a layer above it", |it| it.layer);
+    let finding = refusal(format!("`{key}` of `{name}` would not count: `{above}` wins"));
+    Some(match winner {
+        Some(winner) => {
+            finding.at(winner.place).hint(format!("name the layer with `--layer {above}`, or remove it there"))
+        }
+        None => finding,
+    })
+}
+
+/// Replaces the file as a whole, or makes it; a link is never followed.
+fn write(path: &Path, edited: &Edited) -> Result<(), Failure> {
+    let io = |action: &str, error: &std::io::Error| Failure::io(action, path, error);
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = fs::symlink_metadata(path).ok();
+    let current = found.as_ref().map(|_| fs::read(path)).transpose().map_err(|it| io("read", &it))?;
+    if current != edited.old || found.as_ref().is_some_and(|it| !it.is_file()) {
+        return Err(Failure::new(refusal(format!("{} changed in the meantime", path.display()))));
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|it| io("write beside", &it))?;
+    let mode = found.map(|it| it.permissions());
+    let written = file.write_all(&edited.new).and_then(|()| match mode {
+        Some(mode) => file.as_file().set_permissions(mode),
+        None => file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)),
+    });
+    written.and_then(|()| file.as_file().sync_all()).map_err(|it| io("write", &it))?;
+    file.persist(path).map_err(|it| io("replace", &it.error))?;
+    Ok(())
+}
+
+fn said(
+    args: &Args,
+    ui: &Ui,
+    layer: &str,
+    key: &KeyPath,
+    (old, new): (&Configuration, &Configuration),
+    is_changed: bool,
+) -> Result<Exit, Failure> {
+    let origins = new.origins_at(key.steps());
+    let line = origins.iter().find(|it| it.wins).map_or(0, |it| it.place.line);
+    if args.json {
+        ui.json(&wire::ConfigurationSet {
+            version: wire::VERSION,
+            configuration: new.name.clone(),
+            key: key.to_string(),
+            layer: layer.to_owned(),
+            line,
+            changed: is_changed,
+        })?;
+    } else {
+        let what = if is_changed { "set" } else { "stands already" };
+        ui.print(format_args!("{}:{line}: `{}` {what}", escaped(layer), escaped(&key.to_string())))?;
+    }
+    let own = key.steps().join(".");
+    let is_other = |it: &&str| !(own.starts_with(it) || it.starts_with(&own));
+    let changes = difference(&old.merged, &new.merged);
+    for path in changes.iter().map(|it| it.path.as_str()).filter(is_other) {
+        ui.note(&format!("`{path}` changes with it, through an alias"));
+    }
+    Ok(Exit::Done)
+}

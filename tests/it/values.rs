@@ -1,0 +1,157 @@
+//! `get` and `set`: one value of a configuration in a checkout.
+
+use crate::host::headfast;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const MANIFEST: &str = "\
+version: 1
+environments:
+  production: {type: production, variables: {NAME: x}}
+configurations:
+  app: {layers: [base.yaml, production.toml, extra.yaml?, sealed.json, \"env:APP_\"], schema: app.json}
+targets:
+  app:
+    path: /srv/app
+    files: [{template: templates, configuration: app}]
+";
+
+const SCHEMA: &str = r#"{"type": "object", "additionalProperties": false, "properties": {
+  "server": {"type": "object", "properties": {"port": {"type": "integer", "maximum": 65535}, "host": {"type": "string"}}},
+  "log": {"type": "object"}, "copy": {"type": "object"}, "hosts": {"type": "array"}, "motd": {"type": "string"}}}"#;
+
+const BASE: &str = "\
+# The base.
+server: &server   # everywhere
+  port:  8080   # the port
+
+  host: 'a.example'
+copy: *server
+motd: \"hello ${NAME}\"
+log:
+  level: info
+hosts: [a, b]
+";
+
+/// A repository with four layers.
+fn repository() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [
+        ("headfast.yaml", MANIFEST),
+        ("app.json", SCHEMA),
+        ("base.yaml", BASE),
+        ("production.toml", "# for production\n[server]\nhost = 'p.example'\n"),
+        ("sealed.json", "{}\n"),
+    ];
+    fs::create_dir(dir.path().join("templates")).unwrap();
+    fs::write(dir.path().join("templates/a.j2"), "{{ motd }}\n").unwrap();
+    for (path, content) in files {
+        fs::write(dir.path().join(path), content).unwrap();
+    }
+    dir
+}
+
+fn read(dir: &Path, path: &str) -> String {
+    fs::read_to_string(dir.join(path)).unwrap()
+}
+
+#[test]
+fn m16_get_prints_values_and_subtrees() {
+    let dir = repository();
+    let get = |args: &[&str]| headfast(dir.path(), &[&["get"], args].concat()).ends(0).stdout;
+    assert_eq!(get(&["server.port"]), "8080\n");
+    assert_eq!(get(&["server"]), "port: 8080\nhost: p.example\n");
+    assert_eq!(get(&["hosts.1"]), "b\n");
+    assert_eq!(get(&["motd"]), "hello x\n");
+    assert_eq!(get(&["server", "--format", "env"]), "port=8080\nhost=p.example\n");
+    assert_eq!(get(&["nothing", "--default", "none"]), "none\n");
+    headfast(dir.path(), &["get", "server.prt"]).ends(2).says(&["E_NOT_FOUND", "did you mean `server.port`?"]);
+}
+
+#[test]
+fn m62_get_of_what_is_missing_is_null_and_set_is_seen_by_the_next_process() {
+    let dir = repository();
+    let get = |key: &str| headfast(dir.path(), &["get", key, "--json"]).ends(0).json();
+    let missing = get("log.file");
+    assert_eq!((&missing["found"], &missing["value"]), (&serde_json::json!(false), &serde_json::Value::Null));
+    let set = headfast(dir.path(), &["set", "log.file", "/var/log/a", "--json"]).ends(0).json();
+    let expected = serde_json::json!({
+        "version": 1, "configuration": "app", "key": "log.file", "layer": "sealed.json", "line": 1, "changed": true
+    });
+    assert_eq!(set, expected);
+    assert_eq!(get("log.file")["value"], "/var/log/a");
+    let again = headfast(dir.path(), &["set", "log.file", "/var/log/a", "--json"]).ends(0).json();
+    assert_eq!(again["changed"], false);
+}
+
+#[test]
+fn x19_setting_one_key_writes_only_that_key_and_no_variable() {
+    let dir = repository();
+    fs::set_permissions(dir.path().join("base.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    headfast(dir.path(), &["set", "server.port", "9090"]).ends(0).says(&["base.yaml:3", "`copy.port` changes with it"]);
+    assert_eq!(read(dir.path(), "base.yaml"), BASE.replace("8080", "9090"));
+    assert_eq!(fs::metadata(dir.path().join("base.yaml")).unwrap().permissions().mode() & 0o777, 0o640);
+    headfast(dir.path(), &["set", "server.host", "it's"]).ends(0).says(&["production.toml:3"]);
+    assert_eq!(read(dir.path(), "production.toml"), "# for production\n[server]\nhost = \"it's\"\n");
+    headfast(dir.path(), &["set", "hosts.2", "c"]).ends(0);
+    let expected = BASE.replace("8080", "9090").replace("[a, b]", "[a, b, c]");
+    assert_eq!(read(dir.path(), "base.yaml"), expected, "the variable of `motd` and the environment are not written");
+    headfast(dir.path(), &["set", "motd", "5", "--layer", "extra.yaml"]).ends(0);
+    assert_eq!(read(dir.path(), "extra.yaml"), "motd: \"5\"\n");
+    headfast(dir.path(), &["check"]).ends(0);
+}
+
+#[test]
+fn set_refuses_what_would_not_win() {
+    let dir = repository();
+    let refused = |args: &[&str], code: i32, says: &[&str]| {
+        headfast(dir.path(), &[&["set"], args].concat()).ends(code).says(says);
+        assert_eq!(read(dir.path(), "base.yaml"), BASE);
+    };
+    let variable = "APP_LOG__LEVEL=debug";
+    refused(&["log.level", "warn", "--variable", variable], 4, &["E_SET", "env:APP_"]);
+    let base = ["log.level", "warn", "--variable", variable, "--layer", "base.yaml"];
+    refused(&base, 4, &["E_SET", "`env:APP_` wins"]);
+    refused(&["server.host", "q", "--layer", "base.yaml"], 4, &["E_SET", "`production.toml` wins"]);
+    refused(&["motd", "q", "--layer", "other.yaml"], 4, &["E_SET", "is no file among the layers"]);
+    refused(&["copy.port", "1"], 3, &["E_ALIAS", "base.yaml:6", "anchor on line 2"]);
+    refused(&["hosts.7", "q"], 3, &["E_REFERENCE"]);
+    fs::write(dir.path().join("real.yaml"), BASE).unwrap();
+    fs::remove_file(dir.path().join("base.yaml")).unwrap();
+    std::os::unix::fs::symlink("real.yaml", dir.path().join("base.yaml")).unwrap();
+    assert_ne!(headfast(dir.path(), &["set", "hosts.0", "q"]).status, 0, "no link is written through");
+    assert_eq!(read(dir.path(), "real.yaml"), BASE);
+}
+
+#[test]
+fn set_refuses_what_the_schema_refuses() {
+    let dir = repository();
+    for (key, value, code) in
+        [("server.port", "70000", "E_SCHEMA"), ("server.port", "many", "E_TYPE"), ("unknown", "1", "E_SCHEMA")]
+    {
+        headfast(dir.path(), &["set", key, value]).ends(3).says(&[code]);
+    }
+    assert_eq!(read(dir.path(), "base.yaml"), BASE);
+    assert_eq!(read(dir.path(), "sealed.json"), "{}\n");
+}
+
+#[test]
+fn set_never_touches_an_encrypted_layer() {
+    let dir = repository();
+    let sealed = r#"{"motd": "ENC[AES256_GCM,data:YQ==,iv:YQ==,tag:YQ==,type:str]", "sops": {"mac": "x"}}"#;
+    fs::write(dir.path().join("sealed.json"), sealed).unwrap();
+    assert_ne!(headfast(dir.path(), &["set", "motd", "x", "--layer", "sealed.json"]).status, 0);
+    assert_eq!(read(dir.path(), "sealed.json"), sealed);
+}
+
+#[test]
+fn x25_get_and_check_exit_non_zero_on_fault() {
+    let dir = repository();
+    fs::write(dir.path().join("production.toml"), "server.port = 99999\n").unwrap();
+    headfast(dir.path(), &["get", "motd"]).ends(3).says(&["E_SCHEMA", "production.toml:1"]);
+    fs::write(dir.path().join("production.toml"), "server = \n").unwrap();
+    headfast(dir.path(), &["get", "motd"]).ends(3).says(&["E_SYNTAX"]);
+    headfast(dir.path(), &["set", "motd", "x"]).ends(3);
+    headfast(dir.path(), &["check"]).ends(3);
+}
