@@ -23,6 +23,7 @@ mod status;
 mod history;
 mod drift;
 mod why;
+mod why_not;
 mod control;
 mod order;
 mod transaction;
@@ -70,6 +71,7 @@ enum Verb {
     Show(history::ShowArgs),
     Drift(drift::Args),
     Why(why::Args),
+    WhyNot(why_not::Args),
     #[command(subcommand)]
     Kept(kept::Verb),
     Fsck(fsck::Args),
@@ -134,6 +136,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Show(args) => history::show(args, ui),
         Verb::Drift(args) => drift::run(args, ui),
         Verb::Why(args) => why::run(args, ui),
+        Verb::WhyNot(args) => why_not::run(args, ui),
         Verb::Kept(verb) => kept::run(verb, ui),
         Verb::Fsck(args) => fsck::run(args, ui),
         Verb::Rollback(args) => control::rollback(args, ui),

@@ -12,6 +12,7 @@ mod fit;
 mod gate;
 mod heal;
 mod observe;
+mod obstacle;
 mod outbox;
 mod poison;
 mod prepare;
@@ -29,6 +30,7 @@ pub use error::Error;
 pub use explain::{Explained, explain};
 pub use gate::powers;
 pub use heal::Deployed;
+pub use obstacle::{Gate, Obstacle};
 pub use outbox::Delivered;
 pub use prepare::Preview;
 pub use restore::kept_content;
@@ -328,20 +330,26 @@ impl<'a> ConfigurationDeployer<'a> {
     /// Returns why nothing is tried now: a commit that was refused is judged again when it is another, or when a person
     /// says so; one that something got in the way of also at the next poll, which backs off.
     fn judged(&self, tip: &ObjectId, trigger: Trigger) -> Result<Option<Finding>, Error> {
-        let text = self.store.recall(self.name(), "verdict")?;
-        let Some(Judged { case, status, failure }) = text.and_then(|it| serde_json::from_str(&it).ok()) else {
-            return Ok(None);
-        };
+        let Some((status, failure)) = self.judged_as(tip)? else { return Ok(None) };
         let again = match trigger {
             Trigger::Poll => status != DeploymentStatus::Refused,
             Trigger::Push | Trigger::Webhook => false,
             _ => true,
         };
-        if again || case != self.case(tip)? {
+        if again {
             return Ok(None);
         }
         let code = Code::ALL.iter().find(|it| it.name == failure.code).copied().unwrap_or(Code::IO);
         Ok(Some(Finding::error(code, failure.message)))
+    }
+
+    /// Returns what came of a commit when it was last judged, if that still holds.
+    fn judged_as(&self, tip: &ObjectId) -> Result<Option<(DeploymentStatus, Failure)>, Error> {
+        let text = self.store.recall(self.name(), "verdict")?;
+        let Some(Judged { case, status, failure }) = text.and_then(|it| serde_json::from_str(&it).ok()) else {
+            return Ok(None);
+        };
+        Ok((case == self.case(tip)?).then_some((status, failure)))
     }
 
     /// Returns a digest of all that a verdict about a commit turns on, but what lies in its targets: reading it costs nothing.

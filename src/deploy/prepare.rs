@@ -118,7 +118,15 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Judges history and signatures, and remembers the commit as accepted.
-    pub(super) fn trusted(&self, tip: &ObjectId, live: Option<&Deployment>) -> Result<(), Error> {
+    fn trusted(&self, tip: &ObjectId, live: Option<&Deployment>) -> Result<(), Error> {
+        self.judge_trust(tip, live)?;
+        // What was accepted must be there to be compared with, also when the remote forgets it.
+        self.mirror.borrow().pin("accepted", tip)?;
+        Ok(self.store.set_accepted(self.name(), tip)?)
+    }
+
+    /// Judges history and signatures.
+    pub(super) fn judge_trust(&self, tip: &ObjectId, live: Option<&Deployment>) -> Result<(), Error> {
         let accepted = self.store.accepted(self.name())?;
         if let Some(accepted) = &accepted
             && self.repository.rewind == Rewind::Refuse
@@ -134,13 +142,7 @@ impl ConfigurationDeployer<'_> {
             (VerifyMode::Tip, _) | (VerifyMode::Range, None) => vec![self.commit(tip)?],
             (VerifyMode::Range, Some(live)) => self.mirror.borrow().between(&live.revision, tip, usize::MAX)?,
         };
-        if !commits.is_empty() {
-            self.signed(&commits)?;
-        }
-        // What was accepted must be there to be compared with, also when the remote forgets it.
-        self.mirror.borrow().pin("accepted", tip)?;
-        self.store.set_accepted(self.name(), tip)?;
-        Ok(())
+        if commits.is_empty() { Ok(()) } else { self.signed(&commits) }
     }
 
     /// Checks the signature of every commit; an unsigned revert passes when this host made the same object itself.
@@ -235,7 +237,7 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// `allow_removal` disarms the mass-deletion guard once: not when the last deployed manifest had it already.
-    fn disarm_once(&self, rendered: &mut Rendered) -> Result<(), Error> {
+    pub(super) fn disarm_once(&self, rendered: &mut Rendered) -> Result<(), Error> {
         let before = self.repertoire()?.released;
         let rendering = &mut rendered.rendering;
         rendering.released.retain(|it| !before.contains(it));
@@ -246,7 +248,7 @@ impl ConfigurationDeployer<'_> {
     }
 
     /// Returns whether this very rendering succeeded here before, so that going back to it is no mass deletion.
-    fn was_deployed(&self, digest: &Option<Digest>) -> Result<bool, Error> {
+    pub(super) fn was_deployed(&self, digest: &Option<Digest>) -> Result<bool, Error> {
         let past = self.store.deployments(Some(self.name()), 1000)?;
         Ok(past.iter().any(|it| it.digest == *digest && it.status.is_live()))
     }
@@ -262,7 +264,7 @@ impl ConfigurationDeployer<'_> {
         Ok(Some(format!("suspended by {} {until}: {}", order.author, order.reason)))
     }
 
-    fn window_closed(&self) -> Result<Option<String>, Error> {
+    pub(super) fn window_closed(&self) -> Result<Option<String>, Error> {
         Ok(match schedule::opening(&self.repository.windows, Utc::now()) {
             Opening::Open => None,
             Opening::Closed { until: Some(at) } => {

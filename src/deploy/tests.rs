@@ -2,6 +2,7 @@
 
 mod faults;
 mod generations;
+mod obstacles;
 mod passes;
 mod probes;
 mod recovery;

@@ -8,12 +8,14 @@ mod fsck;
 mod kept;
 mod values;
 mod why;
+mod why_not;
 
 pub use files::{DiffEntry, Diffs, RenderedFile, Rendering};
 pub use fsck::{Fsck, FsckProblem};
 pub use kept::{KeptFile, KeptFiles};
 pub use values::{ConfigurationSet, ConfigurationValue};
 pub use why::{LastChange, Origin, Why, WhyPlace, WhyReference, WhySource, WhyUses, WhyValue};
+pub use why_not::{WhyNot, WhyNots};
 
 use crate::finding::{Findings, Severity};
 use crate::{plan, record};

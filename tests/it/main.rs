@@ -37,3 +37,4 @@ mod tidy;
 mod transports;
 mod values;
 mod why;
+mod why_not;
