@@ -126,6 +126,8 @@ codes! {
     VARIABLE Invalid "A `${VAR}` has no value and no default.";
     SCHEMA Invalid "A configuration does not fit its schema.";
     SCHEMA_INVALID Invalid "A schema is not a valid JSON Schema.";
+    SCHEMA_CYCLE Invalid "A schema refers to itself without going deeper into the value.";
+    VALIDATE_TIME Invalid "Validating a configuration would take too long.";
     REF_REMOTE Invalid "A schema refers to another document.";
     PATTERN Invalid "A regular expression that cannot run in linear time, or is too large.";
     MIGRATION Invalid "A migration cannot be read, or one of its steps failed.";

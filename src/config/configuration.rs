@@ -219,7 +219,7 @@ fn merged(name: &str, layers: &[Layer]) -> Node {
 }
 
 /// Sets a value, which makes its parents into maps.
-fn put(root: &mut Node, path: &str, node: Node) {
+pub(super) fn put(root: &mut Node, path: &str, node: Node) {
     let mut at = root;
     for step in path.split('.') {
         if at.as_map().is_none() {

@@ -2,7 +2,8 @@
 
 use super::{Types, counted, shown};
 use crate::document::{Node, Value};
-use crate::finding::{Code, Finding, Findings, Severity};
+use crate::finding::{Code, Finding, Findings, Severity, nearest};
+use crate::place::Place;
 use regex::Regex;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 pub struct Rules {
     fields: Vec<Field>,
     validators: Vec<(String, Validator)>,
+    unknown: Option<Severity>,
 }
 
 type Validator = Box<dyn Fn(&Node, &mut Findings) + Send + Sync>;
@@ -83,6 +85,8 @@ pub struct Field {
     checks: Vec<Check>,
     severity: Severity,
     suggestion: Option<String>,
+    default: Option<Value>,
+    description: Option<String>,
 }
 
 impl fmt::Debug for Field {
@@ -112,7 +116,23 @@ impl Field {
             checks: Vec::new(),
             severity: Severity::Error,
             suggestion: None,
+            default: None,
+            description: None,
         }
+    }
+
+    /// Sets the value that an absent one has, in what [`Rules::apply`] returns.
+    #[must_use]
+    pub fn default(mut self, value: Value) -> Field {
+        self.default = Some(value);
+        self
+    }
+
+    /// Says what the value is for, in what [`Rules::describe`] returns.
+    #[must_use]
+    pub fn describe(mut self, text: &str) -> Field {
+        self.description = Some(text.to_owned());
+        self
     }
 
     /// Makes an absent value a violation.
@@ -173,7 +193,7 @@ impl Field {
 
     fn validate(&self, root: &Node, findings: &mut Findings) {
         let Some(node) = root.get(&self.path) else {
-            if self.required {
+            if self.required && self.default.is_none() {
                 findings.push(self.finding(root, "it is required, and no layer sets it".to_owned()));
             }
             return;
@@ -220,6 +240,22 @@ impl Field {
         problems
     }
 
+    fn line(&self) -> String {
+        let of = |it: &Value| shown(&Node::new(it.clone(), Place::whole("rules")));
+        let range = self.range.as_ref().map(|it| format!("{} to {}", it.start(), it.end()));
+        let length = self.length.as_ref().map(|it| format!("{} to {} long", it.start(), it.end()));
+        let pattern = self.pattern.as_ref().map(|it| format!("like `{it}`"));
+        let options = self.options.iter().map(of).collect::<Vec<_>>().join(", ");
+        let options = (!options.is_empty()).then(|| format!("one of {options}"));
+        let default = self.default.as_ref().map(|it| format!("default {}", of(it)));
+        let required = (self.required && self.default.is_none()).then(|| "required".to_owned());
+        let types = if self.kind == Kind::Any { "anything".to_owned() } else { self.kind.types().describe() };
+        let parts = [Some(types), range, length, pattern, options, default, required];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let description = self.description.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+        format!("{} ({text}){description}", self.path)
+    }
+
     fn finding(&self, node: &Node, message: String) -> Finding {
         let finding = Finding::error(Code::SCHEMA, format!("{}: {message}", self.path)).at(&node.place);
         let pointer = self.path.split('.').map(|it| format!("/{}", it.replace('~', "~0").replace('/', "~1"))).collect();
@@ -242,11 +278,62 @@ impl Rules {
         self
     }
 
+    /// Adds a function that looks at the whole configuration and returns what is wrong with it; one that panics is an error.
+    #[must_use]
+    pub fn lister(self, name: &str, lister: impl Fn(&Node) -> Vec<Finding> + Send + Sync + 'static) -> Rules {
+        self.validator(name, move |node, findings| findings.extend(lister(node).into_iter().collect()))
+    }
+
+    /// Makes every key that no field names a finding of this severity.
+    #[must_use]
+    pub fn unknown(mut self, severity: Severity) -> Rules {
+        self.unknown = Some(severity);
+        self
+    }
+
+    /// Returns `node` with the defaults of all fields that it does not set.
+    pub fn apply(&self, node: &Node) -> Node {
+        let mut applied = node.clone();
+        for field in &self.fields {
+            if let Some(default) = field.default.as_ref().filter(|_| node.get(&field.path).is_none()) {
+                super::configuration::put(&mut applied, &field.path, Node::new(default.clone(), node.place.clone()));
+            }
+        }
+        applied
+    }
+
+    /// Returns a line for each field: its path, type, limits, default, and what it is for.
+    pub fn describe(&self) -> String {
+        self.fields.iter().map(|it| format!("{}\n", it.line())).collect()
+    }
+
+    /// Reports the keys that no field names, and that are in no map or list that a field names.
+    fn strays(&self, node: &Node, path: &str, severity: Severity, findings: &mut Findings) {
+        for entry in node.as_map().into_iter().flat_map(|it| it.iter()) {
+            let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+            let inside = format!("{path}.");
+            if self.fields.iter().any(|it| it.path == path) {
+                continue;
+            }
+            if self.fields.iter().any(|it| it.path.starts_with(&inside)) {
+                self.strays(&entry.node, &path, severity, findings);
+                continue;
+            }
+            let near = nearest(&path, self.fields.iter().map(|it| it.path.as_str()));
+            let finding = Finding::error(Code::SCHEMA, format!("{path}: no rule knows this key")).at(&entry.place);
+            let hint = near.map(|it| format!("did you mean `{it}`?"));
+            findings.push(Finding { severity, hint, ..finding });
+        }
+    }
+
     /// Reports everything in `node` that breaks a rule; returns whether it is valid, which warnings do not change.
     pub fn validate(&self, node: &Node, findings: &mut Findings) -> bool {
         let n_errors = findings.n_errors();
         for field in &self.fields {
             field.validate(node, findings);
+        }
+        if let Some(severity) = self.unknown {
+            self.strays(node, "", severity, findings);
         }
         for (name, validator) in &self.validators {
             let mut found = Findings::new();
@@ -360,6 +447,41 @@ mod tests {
             found,
             "app.yaml E_SCHEMA fussy: so so\napp.yaml E_SCHEMA the validator `broken` failed and decided nothing"
         );
+    }
+
+    #[test]
+    fn m25_a_validator_may_return_a_list() {
+        let rules = Rules::default().lister("agrees", |node| match node.get("a") == node.get("b") {
+            true => Vec::new(),
+            false => vec![Finding::error(Code::SCHEMA, "a and b differ").at(&node.place)],
+        });
+        assert_eq!(violations(&rules, json!({"a": 1, "b": 2})), (false, "app.yaml E_SCHEMA a and b differ".to_owned()));
+        let rules = Rules::default().lister("broken", |_| panic!("expected in this test"));
+        assert!(violations(&rules, json!({})).1.contains("the validator `broken` failed"));
+    }
+
+    #[test]
+    fn m27_defaults_unknown_keys_and_a_description() {
+        let level = ["info", "debug"].map(|it| Value::String(it.into()));
+        let rules = Rules::default()
+            .field(Field::new("server.port", Kind::Integer).required().range(1.0..=65535.0).default(Value::Int(8080)))
+            .field(Field::new("server.host", Kind::Text).required().describe("where it listens"))
+            .field(Field::new("log", Kind::Text).one_of(level))
+            .unknown(Severity::Warning);
+        let document = tree("app.yaml", json!({"server": {"host": "a", "prt": 1}, "lgo": "x"}));
+        assert_eq!(rules.apply(&document).get("server.port").map(Node::to_json), Some(json!(8080)));
+        assert_eq!(rules.apply(&document).get("server.host").map(Node::to_json), Some(json!("a")));
+        let (valid, found) = violations(&rules, document.to_json());
+        assert!(valid);
+        insta::assert_snapshot!(found, @r#"
+        app.yaml:3:2 E_SCHEMA server.prt: no rule knows this key [did you mean `server.port`?]
+        app.yaml:4:1 E_SCHEMA lgo: no rule knows this key [did you mean `log`?]
+        "#);
+        insta::assert_snapshot!(rules.describe(), @r#"
+        server.port (an integer, 1 to 65535, default 8080)
+        server.host (text, required): where it listens
+        log (text, one of "info", "debug")
+        "#);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From the files of a revision to configurations.
 
-use super::{ConfigSchema, Configuration, Layer, merge, variables_layer};
+use super::{ConfigSchema, Configuration, Layer, Rules, merge, variables_layer};
 use crate::document::{Format, Limits, Map, Node, Value, decode};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::{ConfigurationSpec, Facts, LayerSource, LayerSpec, Located, Manifest, PathTemplate};
@@ -71,6 +71,7 @@ pub struct ConfigurationManager<'a> {
     manifest: &'a Manifest,
     facts: &'a Facts,
     documents: &'a dyn Documents,
+    rules: BTreeMap<String, Rules>,
     opened: RefCell<BTreeMap<String, Opened>>,
 }
 
@@ -80,7 +81,14 @@ type Opened = (Option<Rc<Document>>, Findings);
 impl<'a> ConfigurationManager<'a> {
     /// Returns a manager; `documents` is a [`SecretManager`](crate::secrets::SecretManager), unless a program has its own.
     pub fn new(tree: &'a dyn Tree, manifest: &'a Manifest, facts: &'a Facts, documents: &'a dyn Documents) -> Self {
-        ConfigurationManager { tree, manifest, facts, documents, opened: RefCell::default() }
+        ConfigurationManager { tree, manifest, facts, documents, rules: BTreeMap::new(), opened: RefCell::default() }
+    }
+
+    /// Adds rules of a program that one configuration is held against after its schema.
+    #[must_use]
+    pub fn with_rules(mut self, name: &str, rules: Rules) -> Self {
+        self.rules.insert(name.to_owned(), rules);
+        self
     }
 
     /// Reads, migrates and merges one configuration.
@@ -104,11 +112,16 @@ impl<'a> ConfigurationManager<'a> {
         Loaded { configuration, ..loader.loaded }
     }
 
-    /// Loads one configuration and holds it against its schema; there is a result only when nothing is wrong with it.
+    /// Loads one configuration and holds it against its schema and its rules; there is a result only when nothing is wrong
+    /// with it, which warnings do not change. It has the defaults of its rules.
     pub fn load_valid(&self, name: &str, findings: &mut Findings) -> Option<Configuration> {
         let n_errors = findings.n_errors();
-        let configuration = self.load(name, findings).configuration?;
+        let mut configuration = self.load(name, findings).configuration?;
         configuration.validate(findings);
+        if let Some(rules) = self.rules.get(name) {
+            rules.validate(&configuration.merged, findings);
+            configuration.merged = rules.apply(&configuration.merged);
+        }
         (findings.n_errors() == n_errors).then_some(configuration)
     }
 

@@ -263,3 +263,26 @@ fn m21_validate_all_lists_only_what_is_wrong() {
     let wrong = ConfigurationManager::new(&tree, &manifest, &facts, &Plain).validate_all();
     assert_eq!(wrong.keys().map(String::as_str).collect::<Vec<_>>(), ["app"]);
 }
+
+#[test]
+fn m28_a_valid_load_gives_nothing_when_invalid_and_warnings_do_not_block() {
+    use crate::config::{Field, Kind, Rules};
+    use crate::finding::Severity;
+    let port = |severity| Field::new("server.port", Kind::Integer).range(1.0..=1024.0).severity(severity);
+    let judged = |rules: Rules, changes: &[(&str, &str)]| {
+        let (tree, facts, mut findings) = (tree(changes), facts(), Findings::new());
+        let manifest = manifest::read(&tree, &mut findings).expect("it is valid");
+        let manager = ConfigurationManager::new(&tree, &manifest, &facts, &Plain).with_rules("app", rules);
+        let all = manager.validate_all().len();
+        (manager.load_valid("app", &mut findings), lines(&findings), all)
+    };
+    let retries = Field::new("retries", Kind::Integer).default(Value::Int(3));
+    let (found, told, all) = judged(Rules::default().field(port(Severity::Warning)).field(retries), &[]);
+    assert_eq!(found.expect("a warning does not block").get("retries").map(Node::to_json), Some(json!(3)));
+    assert_eq!((told.len(), all), (1, 1), "{told:?}");
+    assert!(told[0].starts_with("env:APP_SERVER__PORT E_SCHEMA server.port: 8081 is greater"), "{told:?}");
+    let (found, told, _) = judged(Rules::default().field(port(Severity::Error)), &[]);
+    assert!(found.is_none() && told.len() == 1);
+    let (found, told, _) = judged(Rules::default(), &[("config/app.yaml", "server: {host: 5}\n")]);
+    assert!(found.is_none() && told.len() == 1, "the schema says no: {told:?}");
+}

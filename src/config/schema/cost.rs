@@ -39,7 +39,8 @@ impl<'a> Counter<'a> {
                 ("allOf" | "anyOf" | "oneOf", Json::Array(schemas)) => {
                     schemas.iter().try_for_each(|it| self.visit(it, instance, depth + 1))?;
                 }
-                ("dependentSchemas", Json::Object(schemas)) => {
+                // Lists of keys among them cost nothing: they are no schemas.
+                ("dependentSchemas" | "dependencies", Json::Object(schemas)) => {
                     schemas.values().try_for_each(|it| self.visit(it, instance, depth + 1))?;
                 }
                 ("not" | "if" | "then" | "else", schema) => self.visit(schema, instance, depth + 1)?,
@@ -79,6 +80,10 @@ impl<'a> Counter<'a> {
             ("additionalProperties" | "unevaluatedProperties" | "propertyNames", schema, Json::Object(map)) => {
                 let is_other = |key: &String| properties.is_none_or(|it| it.get(key).is_none());
                 map.iter().filter(|(key, _)| is_other(key)).try_for_each(|(_, it)| self.visit(schema, it, depth))?;
+            }
+            // Objects are compared with each other where they cannot be put in an order.
+            ("uniqueItems", Json::Bool(true), Json::Array(items)) => {
+                self.left = self.left.checked_sub(items.len() as u64).ok_or("it would take too many steps")?;
             }
             ("items" | "prefixItems", Json::Array(schemas), Json::Array(items)) => {
                 schemas.iter().zip(items).try_for_each(|(schema, it)| self.visit(schema, it, depth))?;

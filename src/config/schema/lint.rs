@@ -3,7 +3,8 @@
 use super::shape::{LIST_KEYWORDS, MAP_KEYWORDS, SCHEMA_KEYWORDS};
 use super::{Source, describe, options};
 use crate::document::{Entry, Node, Value};
-use crate::finding::{Code, Finding, Findings, nearest};
+use crate::finding::{Code, Finding, Findings, Severity, nearest};
+use crate::place::Place;
 use jsonschema::Draft;
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
@@ -64,6 +65,52 @@ const OTHER_KEYWORDS: &[&str] = &[
     "nullable",
 ];
 
+/// The keyword that says how much a violation weighs.
+pub(super) const SEVERITY: &str = "x-severity";
+
+/// The formats of all drafts.
+const FORMATS: &[&str] = &[
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+
+/// Returns the severity that a schema names.
+pub(super) fn severity_named(name: &str) -> Option<Severity> {
+    match name {
+        "error" => Some(Severity::Error),
+        "warning" => Some(Severity::Warning),
+        "info" => Some(Severity::Info),
+        _ => None,
+    }
+}
+
+fn name_of(draft: Draft) -> &'static str {
+    match draft {
+        Draft::Draft4 => "4",
+        Draft::Draft6 => "6",
+        Draft::Draft7 => "7",
+        Draft::Draft201909 => "2019-09",
+        _ => "2020-12",
+    }
+}
+
 /// Reports everything that is wrong with the schema.
 pub(super) fn lint(source: &Source, json: &Json, findings: &mut Findings) {
     if let Some(dialect) = source.node.get("$schema") {
@@ -90,6 +137,11 @@ pub(super) fn lint(source: &Source, json: &Json, findings: &mut Findings) {
         let message = format!("the schema holds more than {MAX_REFERENCES} references");
         findings.push(Finding::error(Code::SCHEMA_INVALID, message).at(&source.node.place));
         return;
+    }
+    for (key, place) in &source.ignored {
+        let finding = Finding::warning(Code::SCHEMA_INVALID, format!("`{key}` counts for nothing beside a `$ref`"));
+        findings
+            .push(finding.at(place).hint("put the `$ref` into an `allOf`, or declare draft 2019-09 or a later one"));
     }
     let mut lint = Lint { source, findings, seen: HashMap::new() };
     lint.visit(&source.node);
@@ -128,6 +180,8 @@ impl<'a> Lint<'a> {
                     self.pattern(&it.key, &it.place);
                 }
             }
+            ("format", Value::String(format)) => self.format(format, &entry.node.place),
+            (SEVERITY, value) => self.severity(value, &entry.node.place),
             (key, _) => self.spelling(key, entry),
         }
     }
@@ -146,11 +200,38 @@ impl<'a> Lint<'a> {
         self.findings.push(finding.at(&node.place));
     }
 
-    fn pattern(&mut self, pattern: &str, place: &crate::place::Place) {
+    fn pattern(&mut self, pattern: &str, place: &Place) {
         if options().build(&json!({ "pattern": pattern })).is_err() {
             let message = format!("the pattern `{pattern}` cannot run in linear time, is too large, or is malformed");
             let hint = "look-around and back-references are not available; keep repetitions small";
             self.findings.push(Finding::error(Code::PATTERN, message).at(place).hint(hint));
+        }
+    }
+
+    fn format(&mut self, format: &str, place: &Place) {
+        if options().is_known_format(self.source.draft, format) {
+            return;
+        }
+        let unchecked =
+            |why: &str| Finding::warning(Code::SCHEMA_INVALID, format!("the format `{format}` is not checked: {why}"));
+        let newest = Draft::Draft202012;
+        let finding = match nearest(format, FORMATS.iter().copied()).filter(|it| options().is_known_format(newest, it))
+        {
+            _ if options().is_known_format(newest, format) => {
+                let finding = unchecked(&format!("draft {} does not have it", name_of(self.source.draft)));
+                finding.hint("write `\"$schema\": \"https://json-schema.org/draft/2020-12/schema\"`")
+            }
+            Some(near) => unchecked("JSON Schema does not have it").hint(format!("did you mean `{near}`?")),
+            None => unchecked("JSON Schema does not have it").hint("write a `pattern` beside it"),
+        };
+        self.findings.push(finding.at(place));
+    }
+
+    fn severity(&mut self, value: &Value, place: &Place) {
+        let is_known = matches!(value, Value::String(it) if severity_named(it).is_some());
+        if !is_known {
+            let message = format!("`{SEVERITY}` must be error, warning or info");
+            self.findings.push(Finding::error(Code::SCHEMA_INVALID, message).at(place));
         }
     }
 
@@ -182,7 +263,7 @@ impl<'a> Lint<'a> {
         if is_loop || depth > MAX_CHAIN {
             let what = if is_loop { "refers to itself" } else { "goes through too many references" };
             let message = format!("the schema {what} without going deeper into the value");
-            self.findings.push(Finding::error(Code::SCHEMA_INVALID, message).at(&schema.place));
+            self.findings.push(Finding::error(Code::SCHEMA_CYCLE, message).at(&schema.place));
         } else {
             for child in super::shape::children(schema).into_iter().filter(|it| it.in_place) {
                 self.follow(child.schema, depth + 1);

@@ -3,6 +3,7 @@
 mod cost;
 mod describe;
 mod lint;
+mod severity;
 mod shape;
 
 pub use shape::Types;
@@ -32,6 +33,7 @@ struct Inner {
     source: Source,
     json: serde_json::Value,
     validator: jsonschema::Validator,
+    has_deprecations: bool,
 }
 
 /// A schema document and the names that references in it may use.
@@ -39,6 +41,9 @@ struct Source {
     node: Node,
     /// The JSON pointers of `$id`s (as written) and of anchors (with a leading `#`).
     names: HashMap<String, String>,
+    draft: jsonschema::Draft,
+    /// The keywords that were taken away because they stand beside a `$ref` in a draft that ignores them.
+    ignored: Vec<(String, Place)>,
 }
 
 impl fmt::Debug for ConfigSchema {
@@ -83,7 +88,10 @@ impl ConfigSchema {
             return None;
         }
         match options().build(&json) {
-            Ok(validator) => Some(ConfigSchema { inner: Arc::new(Inner { source, json, validator }) }),
+            Ok(validator) => {
+                let has_deprecations = has_deprecations(&source.node);
+                Some(ConfigSchema { inner: Arc::new(Inner { source, json, validator, has_deprecations }) })
+            }
             Err(error) => {
                 findings.push(refusal(&error).at(&source.node.place));
                 None
@@ -113,7 +121,8 @@ impl ConfigSchema {
     pub fn validate(&self, node: &Node, findings: &mut Findings) {
         let json = node.to_json();
         if let Err(too_much) = cost::check(&self.inner.source, &self.inner.json, &json, cost::MAX_STEPS) {
-            let finding = Finding::error(Code::SCHEMA, format!("the configuration cannot be validated: {too_much}"));
+            let message = format!("the configuration cannot be validated: {too_much}");
+            let finding = Finding::error(Code::VALIDATE_TIME, message);
             findings
                 .push(finding.at(&self.inner.source.node.place).hint("simplify nested `allOf`, `anyOf` and `$ref`"));
             return;
@@ -121,8 +130,12 @@ impl ConfigSchema {
         let mut errors = self.inner.validator.iter_errors(&json);
         let names_at = |path: &[String]| self.names_at(path).into_iter().map(str::to_owned).collect();
         let subject = describe::Subject { root: node, code: Code::SCHEMA, names_at: &names_at };
-        let mut violations: Vec<Finding> =
-            errors.by_ref().take(MAX_VIOLATIONS).flat_map(|error| subject.violations(&error)).collect();
+        let weighed = |error: jsonschema::ValidationError<'_>| {
+            let severity = severity::of(&self.inner.source, &error);
+            subject.violations(&error).into_iter().map(move |it| Finding { severity, ..it }).collect::<Vec<_>>()
+        };
+        let mut violations: Vec<Finding> = errors.by_ref().take(MAX_VIOLATIONS).flat_map(weighed).collect();
+        self.deprecations(node, &mut violations);
         // The validator's order follows the schema; people read their document.
         violations.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
         violations.dedup();
@@ -130,6 +143,13 @@ impl ConfigSchema {
         if errors.next().is_some() {
             let message = format!("there are more than {MAX_VIOLATIONS} violations; the rest is not shown");
             findings.push(Finding::error(Code::SCHEMA, message).at(&node.place));
+        }
+    }
+
+    /// Warns of keys that the schema calls deprecated.
+    fn deprecations(&self, node: &Node, findings: &mut Vec<Finding>) {
+        if self.inner.has_deprecations {
+            deprecations(&self.inner.source, node, &mut Vec::new(), findings);
         }
     }
 
@@ -160,6 +180,36 @@ impl ConfigSchema {
     }
 }
 
+fn deprecations(source: &Source, node: &Node, path: &mut Vec<String>, findings: &mut Vec<Finding>) {
+    let children: Vec<(String, &Place, &Node)> = match &node.value {
+        Value::Map(map) => map.iter().map(|it| (it.key.clone(), &it.place, &it.node)).collect(),
+        Value::List(items) => items.iter().enumerate().map(|(idx, it)| (idx.to_string(), &it.place, it)).collect(),
+        _ => return,
+    };
+    for (step, place, child) in children {
+        if findings.len() > MAX_VIOLATIONS {
+            return;
+        }
+        path.push(step);
+        if let Some(schema) = source.deprecation_at(path) {
+            let message = format!("{}: this key is deprecated", super::dotted(path));
+            let finding = Finding::warning(Code::SCHEMA, message).at(place);
+            findings.push(match schema.get("description").and_then(Node::as_str) {
+                Some(description) => finding.hint(description),
+                None => finding,
+            });
+        }
+        deprecations(source, child, path, findings);
+        path.pop();
+    }
+}
+
+/// Returns whether a schema says anywhere that something is deprecated.
+fn has_deprecations(schema: &Node) -> bool {
+    let own = schema.as_map().and_then(|it| it.get("deprecated")).is_some_and(|it| it.value == Value::Bool(true));
+    own || shape::children(schema).iter().any(|it| has_deprecations(it.schema))
+}
+
 /// Returns what the compiler found that the checks before it did not.
 fn refusal(error: &jsonschema::ValidationError<'_>) -> Finding {
     match error.kind() {
@@ -176,5 +226,7 @@ fn options<'a>() -> jsonschema::ValidationOptions<'a> {
     jsonschema::options().offline().should_validate_formats(true).with_pattern_options(patterns)
 }
 
+#[cfg(test)]
+mod drafts;
 #[cfg(test)]
 mod tests;

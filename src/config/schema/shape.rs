@@ -2,6 +2,8 @@
 
 use super::Source;
 use crate::document::{Entry, Map, Node, Value};
+use crate::place::Place;
+use jsonschema::Draft;
 use std::collections::HashMap;
 
 /// Keywords whose value is a schema.
@@ -172,10 +174,15 @@ impl Types {
 
 impl Source {
     /// Reads the names that references may use.
-    pub(super) fn new(node: Node) -> Source {
+    pub(super) fn new(mut node: Node) -> Source {
+        let draft = node.get("$schema").and_then(Node::as_str).map_or(Draft::Draft202012, Draft::from_schema_uri);
+        let mut ignored = Vec::new();
+        if draft <= Draft::Draft7 {
+            leave_references_alone(&mut node, &mut ignored);
+        }
         let mut names = HashMap::new();
         collect_names(&node, &mut String::new(), &mut names);
-        Source { node, names }
+        Source { node, names, draft, ignored }
     }
 
     /// Returns the schema that a reference means, when it is in this document.
@@ -215,10 +222,43 @@ impl Source {
         names
     }
 
+    /// Returns the schema of the value at `path` that calls it deprecated.
+    pub(super) fn deprecation_at(&self, path: &[String]) -> Option<&Node> {
+        Looks { source: self, left: MAX_LOOKS }.deprecation(&self.node, path, 0)
+    }
+
     /// Returns the defaults to lay below `present`.
     pub(super) fn defaults(&self, present: &Node) -> Option<Node> {
         let mut looks = Looks { source: self, left: MAX_LOOKS.saturating_mul(10) };
         looks.defaults(&[&self.node], Some(present), &mut Vec::new())
+    }
+}
+
+/// What may stand beside a `$ref` in drafts that ignore its siblings, because it does not judge a value.
+const BESIDE_REFERENCES: &[&str] =
+    &["$comment", "$defs", "$id", "$ref", "$schema", "definitions", "description", "examples", "id", "title"];
+
+/// Takes away what drafts 4 to 7 ignore: whatever stands beside a `$ref`.
+fn leave_references_alone(schema: &mut Node, ignored: &mut Vec<(String, Place)>) {
+    let Value::Map(map) = &mut schema.value else { return };
+    if map.get("$ref").is_some_and(|it| it.as_str().is_some()) {
+        let (kept, gone): (Vec<Entry>, Vec<Entry>) =
+            std::mem::take(map).into_iter().partition(|it| BESIDE_REFERENCES.contains(&it.key.as_str()));
+        *map = Map::of_distinct(kept);
+        ignored.extend(gone.into_iter().map(|it| (it.key, it.place)));
+    }
+    for entry in map.iter_mut() {
+        let key = entry.key.as_str();
+        match &mut entry.node.value {
+            Value::List(items) if LIST_KEYWORDS.contains(&key) => {
+                items.iter_mut().for_each(|it| leave_references_alone(it, ignored));
+            }
+            Value::Map(map) if MAP_KEYWORDS.contains(&key) => {
+                map.iter_mut().for_each(|it| leave_references_alone(&mut it.node, ignored));
+            }
+            Value::Map(_) if SCHEMA_KEYWORDS.contains(&key) => leave_references_alone(&mut entry.node, ignored),
+            _ => {}
+        }
     }
 }
 
@@ -347,6 +387,16 @@ impl<'a> Looks<'a> {
         for schema in others.chain(target).collect::<Vec<_>>() {
             self.names(schema, path, depth + 1, names);
         }
+    }
+
+    fn deprecation(&mut self, schema: &'a Node, path: &[String], depth: u32) -> Option<&'a Node> {
+        self.spend(depth)?;
+        let own = match path.split_first() {
+            None => keyword(schema, "deprecated").filter(|it| it.value == Value::Bool(true)).map(|_| schema),
+            Some((step, rest)) => child(schema, step).and_then(|it| self.deprecation(it, rest, depth + 1)),
+        };
+        let others = self.conjuncts(schema);
+        own.or_else(|| others.into_iter().find_map(|it| self.deprecation(it, path, depth + 1)))
     }
 
     /// Returns the default of a value for which all of `schemas` hold; `within` are the schemas on the way here that made
