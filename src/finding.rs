@@ -3,7 +3,12 @@
 //! The core never stops at the first mistake: its functions push [`Finding`]s into a [`Findings`] and go on, so that one
 //! run shows everything that is wrong with a revision. The text form of a finding is made in `cli`.
 
+mod merged;
+
+pub use merged::{Identity, Merged};
+
 use crate::place::Place;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How much a finding weighs.
@@ -245,7 +250,7 @@ pub const QUOTA_HINT: &str = "`repquota -as` lists the quotas of users, and with
     the one of whoever owns the file, or remove files of theirs";
 
 /// One thing that is wrong, where, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// How much it weighs.
     pub severity: Severity,
@@ -259,6 +264,12 @@ pub struct Finding {
     pub line_text: Option<String>,
     /// The JSON pointer of the value inside its configuration, when it is about one.
     pub pointer: Option<String>,
+    /// What was expected there, as a fragment; never a secret.
+    pub expected: Option<String>,
+    /// What was found instead, as it may be shown.
+    pub found: Option<String>,
+    /// The rule that says so: a pointer into the schema, or the name of a policy's or a program's own rule.
+    pub rule: Option<String>,
     /// What to do about it: a lowercase fragment.
     pub hint: Option<String>,
     /// The environment that was being rendered.
@@ -275,6 +286,9 @@ impl Finding {
             place: None,
             line_text: None,
             pointer: None,
+            expected: None,
+            found: None,
+            rule: None,
             hint: None,
             environment: None,
         }
@@ -296,6 +310,27 @@ impl Finding {
     #[must_use]
     pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Adds what was expected.
+    #[must_use]
+    pub fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    /// Adds what was found instead.
+    #[must_use]
+    pub fn found(mut self, found: impl Into<String>) -> Self {
+        self.found = Some(found.into());
+        self
+    }
+
+    /// Adds the rule that says so.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
         self
     }
 
@@ -375,13 +410,9 @@ impl Findings {
     /// Returns the findings without those that were already made in the same words and place.
     #[must_use]
     pub fn distinct(self) -> Self {
-        let mut kept = Vec::new();
-        for finding in self {
-            if !kept.contains(&finding) {
-                kept.push(finding);
-            }
-        }
-        Findings(kept)
+        let mut seen = HashSet::with_capacity(self.0.len());
+        let is_new: Vec<bool> = self.0.iter().map(|it| seen.insert(it)).collect();
+        self.0.into_iter().zip(is_new).filter_map(|(it, is_new)| is_new.then_some(it)).collect()
     }
 
     /// Iterates over the findings.

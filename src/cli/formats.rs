@@ -1,15 +1,18 @@
 //! Findings for machines: GitHub's workflow commands, and SARIF for code scanning.
 
-use crate::finding::{Code, Finding, Findings, Severity};
+use super::words::list;
+use crate::finding::{Code, Finding, Merged, Severity};
 use crate::place::Place;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 /// Returns one workflow command per finding, so that GitHub shows it on the line of a pull request.
-pub fn github(findings: &Findings) -> String {
+pub fn github(findings: &[Merged<'_>]) -> String {
     let mut text = String::new();
-    for finding in findings.iter() {
+    for merged in findings {
+        let finding = merged.finding;
         let command = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -17,7 +20,7 @@ pub fn github(findings: &Findings) -> String {
         };
         let mut properties = place_properties(finding.place.as_ref());
         properties.push(format!("title={}", property(finding.code.name)));
-        let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(&sentence(finding)));
+        let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(&sentence(merged)));
     }
     text
 }
@@ -34,8 +37,12 @@ fn place_properties(place: Option<&Place>) -> Vec<String> {
     properties
 }
 
-fn sentence(finding: &Finding) -> String {
-    let environment = finding.environment.as_ref().map(|it| format!(" (environment {it})")).unwrap_or_default();
+fn sentence(Merged { finding, environments }: &Merged<'_>) -> String {
+    let environment = match environments.as_slice() {
+        [] => String::new(),
+        [one] => format!(" (environment {one})"),
+        several => format!(" (environments {})", list(several)),
+    };
     let hint = finding.hint.as_ref().map(|it| format!("\nhint: {it}")).unwrap_or_default();
     format!("{}{environment}{hint}", finding.message)
 }
@@ -51,8 +58,9 @@ fn property(text: &str) -> String {
 }
 
 /// Returns the findings as SARIF 2.1.0.
-pub fn sarif(findings: &Findings) -> Value {
-    let codes: BTreeMap<&str, Code> = findings.iter().map(|it| (it.code.name, it.code)).collect();
+pub fn sarif(findings: &[Merged<'_>]) -> Value {
+    let codes: BTreeMap<&str, Code> = findings.iter().map(|it| (it.finding.code.name, it.finding.code)).collect();
+    let mut seen = HashMap::new();
     let rules: Vec<Value> =
         codes.values().map(|it| json!({"id": it.name, "shortDescription": {"text": it.meaning}})).collect();
     json!({
@@ -65,12 +73,13 @@ pub fn sarif(findings: &Findings) -> Value {
                 "rules": rules,
             }},
             "columnKind": "unicodeCodePoints",
-            "results": findings.iter().map(result).collect::<Vec<_>>(),
+            "results": findings.iter().map(|it| result(it, &mut seen)).collect::<Vec<_>>(),
         }],
     })
 }
 
-fn result(finding: &Finding) -> Value {
+fn result(merged: &Merged<'_>, seen: &mut HashMap<String, u32>) -> Value {
+    let finding = merged.finding;
     let level = match finding.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -79,8 +88,13 @@ fn result(finding: &Finding) -> Value {
     let mut result = json!({
         "ruleId": finding.code.name,
         "level": level,
-        "message": {"text": sentence(finding)},
+        "message": {"text": sentence(merged)},
+        "partialFingerprints": {"headfast/v1": fingerprint(finding, seen)},
+        "properties": {"environments": merged.environments},
     });
+    if let Some(rule) = &finding.rule {
+        result["properties"]["rule"] = json!(rule);
+    }
     if let Some(place) = &finding.place {
         let mut physical = json!({"artifactLocation": {"uri": uri(&place.file), "uriBaseId": "%SRCROOT%"}});
         if place.line > 0 {
@@ -92,6 +106,16 @@ fn result(finding: &Finding) -> Value {
         result["locations"] = json!([{"physicalLocation": physical}]);
     }
     result
+}
+
+/// Returns what stays the same of a finding when lines move: what is wrong in which file, and which one of its kind it is.
+/// Code scanning takes what has it alike for one alert.
+fn fingerprint(finding: &Finding, seen: &mut HashMap<String, u32>) -> String {
+    let file = finding.place.as_ref().map_or("", |it| &it.file);
+    let parts = [finding.code.name, file, finding.pointer.as_deref().unwrap_or_default(), &finding.message];
+    let digest: String = Sha256::digest(parts.join("\0")).iter().map(|it| format!("{it:02x}")).collect();
+    let n = seen.entry(digest.clone()).and_modify(|it| *it += 1).or_insert(1);
+    format!("{digest}:{n}")
 }
 
 /// Returns a path of the repository as a relative URI.
@@ -111,6 +135,7 @@ fn uri(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Findings;
     use std::sync::Arc;
 
     fn findings() -> Findings {
@@ -123,7 +148,7 @@ mod tests {
     #[test]
     fn github_commands_cannot_be_injected() {
         assert_eq!(
-            github(&findings()),
+            github(&findings().merged()),
             "::error file=config/a b%2Cc.yaml,line=3,col=9,title=E_SCHEMA::100%25 wrong%0Areally (environment staging)%0A\
              hint: mend it\n::warning title=E_NAME_CLASH::::set-output name=x::y\n"
         );
@@ -131,7 +156,8 @@ mod tests {
 
     #[test]
     fn sarif_names_rule_place_and_level() {
-        let sarif = sarif(&findings());
+        let findings = findings();
+        let sarif = sarif(&findings.merged());
         let run = &sarif["runs"][0];
         assert_eq!(run["tool"]["driver"]["rules"].as_array().map(Vec::len), Some(2));
         let result = &run["results"][0];
@@ -144,5 +170,19 @@ mod tests {
             })
         );
         assert_eq!(run["results"][1].get("locations"), None);
+        assert_eq!(result["properties"], json!({"environments": ["staging"]}));
+    }
+
+    #[test]
+    fn a_line_that_moved_is_the_same_alert() {
+        let at = |line| Finding::error(Code::SCHEMA, "bad").at(&Place::new(&Arc::from("a.yaml"), line, 1));
+        let prints = |lines: &[u32]| -> Vec<Value> {
+            let findings: Findings = lines.iter().map(|it| at(*it)).collect();
+            let results = sarif(&findings.merged())["runs"][0]["results"].take();
+            results.as_array().into_iter().flatten().map(|it| it["partialFingerprints"].clone()).collect()
+        };
+        let two = prints(&[3, 7]);
+        assert_eq!(two, prints(&[13, 17]));
+        assert_ne!(two[0], two[1], "two of one kind are two alerts");
     }
 }

@@ -1,7 +1,7 @@
 //! Findings for a person, in the form of rustc: what, where, the line with a caret, what to do.
 
 use super::words::{escaped_lines, list};
-use crate::finding::{Finding, Findings, Severity};
+use crate::finding::{Findings, Merged, Severity};
 use crate::place::Place;
 use crate::render::escaped;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -11,31 +11,11 @@ const LINE_MAX: usize = 400;
 
 /// Returns the text of each finding.
 pub fn reports(findings: &Findings) -> Vec<String> {
-    merged(findings).iter().map(|(finding, environments)| report(finding, environments)).collect()
-}
-
-/// Returns each finding once, with the environments that have it alike.
-pub fn merged(findings: &Findings) -> Vec<(&Finding, Vec<&str>)> {
-    let mut merged: Vec<(&Finding, Vec<&str>)> = Vec::new();
-    for finding in findings.iter() {
-        let environment = finding.environment.as_deref();
-        let same = merged.iter_mut().find(|(it, _)| {
-            (it.severity, it.code, &it.message, &it.place, &it.hint)
-                == (finding.severity, finding.code, &finding.message, &finding.place, &finding.hint)
-        });
-        match same {
-            Some((_, environments)) => {
-                let is_new = environment.is_some_and(|it| !environments.contains(&it));
-                environments.extend(environment.filter(|_| is_new));
-            }
-            None => merged.push((finding, environment.into_iter().collect())),
-        }
-    }
-    merged
+    findings.merged().iter().map(report).collect()
 }
 
 /// Returns the text of one finding, with colours.
-fn report(finding: &Finding, environments: &[&str]) -> String {
+pub fn report(Merged { finding, environments }: &Merged<'_>) -> String {
     let message = escaped_lines(&finding.message);
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
@@ -105,7 +85,7 @@ fn word(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Code;
+    use crate::finding::{Code, Finding};
     use std::sync::Arc;
 
     fn at(line: u32, column: u32) -> Place {

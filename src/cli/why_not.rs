@@ -53,7 +53,7 @@ fn document(repository: &Repository, obstacle: &Obstacle) -> WhyNot {
         reason: obstacle.reason.clone(),
         since: obstacle.since.clone(),
         unblock: obstacle.unblock.clone(),
-        findings: wire::Check::from(&obstacle.findings).findings,
+        findings: wire::Check::new(&obstacle.findings.merged()).findings,
         first: obstacle.first.as_ref().map(|it| Box::new(document(repository, it))),
     }
 }

@@ -194,49 +194,64 @@ impl Field {
     fn validate(&self, root: &Node, findings: &mut Findings) {
         let Some(node) = root.get(&self.path) else {
             if self.required && self.default.is_none() {
-                findings.push(self.finding(root, "it is required, and no layer sets it".to_owned()));
+                let finding = self.finding(root, "it is required, and no layer sets it");
+                findings.push(finding.expected(self.kind.types().describe()).found("nothing"));
             }
             return;
         };
         let types = self.kind.types();
         if !types.admits(&node.value) {
             let message = format!("it must be {}, not {}", types.describe(), node.type_name());
-            findings.push(self.finding(node, message));
+            findings.push(self.finding(node, &message).expected(types.describe()).found(shown(node)));
             return;
         }
-        for message in self.problems(node) {
-            findings.push(self.finding(node, message));
+        for (message, expected) in self.problems(node) {
+            findings.push(Finding { expected, ..self.finding(node, &message).found(shown(node)) });
         }
     }
 
-    fn problems(&self, node: &Node) -> Vec<String> {
+    /// Returns what is wrong with a value, and what was expected where that can be said.
+    fn problems(&self, node: &Node) -> Vec<(String, Option<String>)> {
         let value = shown(node);
         let mut problems = Vec::new();
+        let mut problem = |message: String, expected: String| problems.push((message, Some(expected)));
         if let (Some(range), Some(number)) = (&self.range, number(node)) {
             if number < *range.start() {
-                problems.push(format!("{value} is less than the minimum {}", range.start()));
+                problem(
+                    format!("{value} is less than the minimum {}", range.start()),
+                    format!("at least {}", range.start()),
+                );
             } else if number > *range.end() {
-                problems.push(format!("{value} is greater than the maximum {}", range.end()));
+                problem(
+                    format!("{value} is greater than the maximum {}", range.end()),
+                    format!("at most {}", range.end()),
+                );
             }
         }
         if let (Some(length), Some((n, unit))) = (&self.length, length(node)) {
             if n < *length.start() {
-                problems.push(format!("it must have at least {}", counted(*length.start(), unit)));
+                let expected = format!("at least {}", counted(*length.start(), unit));
+                problem(format!("it must have {expected}"), expected);
             } else if n > *length.end() {
-                problems.push(format!("it must have at most {}", counted(*length.end(), unit)));
+                let expected = format!("at most {}", counted(*length.end(), unit));
+                problem(format!("it must have {expected}"), expected);
             }
         }
         if let (Some(pattern), Some(text)) = (&self.pattern, node.as_str())
             && !pattern.is_match(text)
         {
-            problems.push(format!("{value} does not match the pattern `{pattern}`"));
+            problem(
+                format!("{value} does not match the pattern `{pattern}`"),
+                format!("text that matches `{pattern}`"),
+            );
         }
         if !self.options.is_empty() && !self.options.contains(&node.value) {
             let option = |it: &Value| shown(&Node::new(it.clone(), node.place.clone()));
             let options: Vec<String> = self.options.iter().map(option).collect();
-            problems.push(format!("{value} is not one of {}", options.join(", ")));
+            let expected = format!("one of {}", options.join(", "));
+            problem(format!("{value} is not {expected}"), expected);
         }
-        problems.extend(self.checks.iter().filter_map(|it| it(node).err()));
+        problems.extend(self.checks.iter().filter_map(|it| Some((it(node).err()?, None))));
         problems
     }
 
@@ -256,7 +271,7 @@ impl Field {
         format!("{} ({text}){description}", self.path)
     }
 
-    fn finding(&self, node: &Node, message: String) -> Finding {
+    fn finding(&self, node: &Node, message: &str) -> Finding {
         let finding = Finding::error(Code::SCHEMA, format!("{}: {message}", self.path)).at(&node.place);
         let pointer = self.path.split('.').map(|it| format!("/{}", it.replace('~', "~0").replace('/', "~1"))).collect();
         Finding { severity: self.severity, hint: self.suggestion.clone(), pointer: Some(pointer), ..finding }
@@ -341,7 +356,8 @@ impl Rules {
                 let message = format!("the validator `{name}` failed and decided nothing");
                 found.push(Finding::error(Code::SCHEMA, message).at(&node.place));
             }
-            findings.extend(found);
+            let named = |it: Finding| if it.rule.is_none() { it.rule(name.as_str()) } else { it };
+            findings.extend(found.into_iter().map(named).collect());
         }
         findings.n_errors() == n_errors
     }
@@ -490,5 +506,7 @@ mod tests {
         let mut findings = Findings::new();
         rules.validate(&secret_at(tree("f", json!({"p": "hunter2"})), "p"), &mut findings);
         assert_eq!(lines(&findings), ["f:1:2 E_SCHEMA p: <redacted> does not match the pattern `^x$`"]);
+        let told = findings.iter().next().map(|it| (it.expected.as_deref(), it.found.as_deref()));
+        assert_eq!(told, Some((Some("text that matches `^x$`"), Some("<redacted>"))));
     }
 }

@@ -3,6 +3,7 @@
 //! Other programs rely on these shapes (DESIGN.md section 9), so they are types of their own: the core may change its types
 //! without changing what is printed. A field may be added; none is renamed or removed within one `version`.
 
+mod check;
 mod files;
 mod fsck;
 mod kept;
@@ -10,6 +11,7 @@ mod values;
 mod why;
 mod why_not;
 
+pub use check::{Check, Finding};
 pub use files::{DiffEntry, Diffs, RenderedFile, Rendering};
 pub use fsck::{Fsck, FsckProblem};
 pub use kept::{KeptFile, KeptFiles};
@@ -17,7 +19,6 @@ pub use values::{ConfigurationSet, ConfigurationValue};
 pub use why::{LastChange, Origin, Why, WhyPlace, WhyReference, WhySource, WhyUses, WhyValue};
 pub use why_not::{WhyNot, WhyNots};
 
-use crate::finding::{Findings, Severity};
 use crate::{plan, record};
 use serde::{Deserialize, Serialize};
 
@@ -218,36 +219,6 @@ impl DriftKind {
     }
 }
 
-/// What `check` prints.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    /// The version of the shape.
-    pub version: u32,
-    /// What is wrong, in the order in which it was found.
-    pub findings: Vec<Finding>,
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How much it weighs.
-    pub severity: Severity,
-    /// Its documented name.
-    pub code: &'static str,
-    /// What is wrong.
-    pub message: String,
-    /// The file, when it is known.
-    pub file: Option<String>,
-    /// The line, from 1.
-    pub line: Option<u32>,
-    /// The column in characters, from 1.
-    pub column: Option<u32>,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The environment that was being rendered.
-    pub environment: Option<String>,
-}
-
 impl Status {
     /// Returns the document for `repositories`.
     pub fn new(host: &str, repositories: Vec<Repository>) -> Self {
@@ -316,23 +287,6 @@ impl Drift {
     /// Returns the document for what a scan found.
     pub fn new(drift: Vec<DriftEntry>) -> Self {
         Drift { version: VERSION, drift }
-    }
-}
-
-impl From<&Findings> for Check {
-    fn from(findings: &Findings) -> Self {
-        let known = |number: u32| (number > 0).then_some(number);
-        let finding = |it: &crate::finding::Finding| Finding {
-            severity: it.severity,
-            code: it.code.name,
-            message: it.message.clone(),
-            file: it.place.as_ref().map(|it| it.file.to_string()),
-            line: it.place.as_ref().and_then(|it| known(it.line)),
-            column: it.place.as_ref().and_then(|it| known(it.column)),
-            hint: it.hint.clone(),
-            environment: it.environment.clone(),
-        };
-        Check { version: VERSION, findings: findings.iter().map(finding).collect() }
     }
 }
 

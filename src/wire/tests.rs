@@ -1,5 +1,7 @@
 use super::*;
-use crate::finding::Code;
+use crate::config::ConfigSchema;
+use crate::config::testing::tree;
+use crate::finding::{Code, Findings};
 use crate::place::Place;
 use crate::render::{Digest, TargetPath};
 use crate::revision::ObjectId;
@@ -109,16 +111,44 @@ fn check_shows_places_as_far_as_they_are_known() {
     let place = Place::new(&Arc::from("app.yaml"), 3, 5);
     findings.push(crate::finding::Finding::error(Code::SCHEMA, "too large").at(&place).hint("make it smaller"));
     findings.push(crate::finding::Finding::warning(Code::NAME_CLASH, "hidden").at(&Place::whole("x.yaml")));
-    findings.in_environment("staging");
+    let mut all = findings.clone();
+    all.in_environment("staging");
+    findings.in_environment("production");
+    all.extend(findings);
     check(
-        &Check::from(&findings),
+        &Check::new(&all.merged()),
         json!({"version": 1, "findings": [
             {"severity": "error", "code": "E_SCHEMA", "message": "too large", "file": "app.yaml", "line": 3, "column": 5,
-             "hint": "make it smaller", "environment": "staging"},
+             "pointer": null, "expected": null, "found": null, "rule": null, "hint": "make it smaller",
+             "environment": "staging", "environments": ["staging", "production"]},
             {"severity": "warning", "code": "E_NAME_CLASH", "message": "hidden", "file": "x.yaml", "line": null,
-             "column": null, "hint": null, "environment": "staging"},
+             "column": null, "pointer": null, "expected": null, "found": null, "rule": null, "hint": null,
+             "environment": "staging", "environments": ["staging", "production"]},
         ]}),
     );
+}
+
+#[test]
+fn m24_an_issue_has_path_message_suggestion_actual_and_expected() {
+    let mut findings = Findings::new();
+    let schema = json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {"level": {"enum": ["info", "debug"]}, "port": {"type": "integer", "maximum": 9}, "name": {}},
+        "additionalProperties": false,
+    });
+    let schema = ConfigSchema::from_node(tree("schema.json", schema), &mut findings).unwrap();
+    schema.validate(&tree("app.yaml", json!({"level": "inf", "port": 10, "prot": 1})), &mut findings);
+    let document = serde_json::to_value(Check::new(&findings.merged())).unwrap();
+    let keys = ["pointer", "message", "hint", "found", "expected", "rule"];
+    let issue = |it: &serde_json::Value| keys.map(|key| it[key].as_str().unwrap_or("-").to_owned()).join(" | ");
+    let issues: Vec<String> = document["findings"].as_array().unwrap().iter().map(issue).collect();
+    insta::assert_snapshot!(issues.join("\n"), @r#"
+     | name: it is required, and no layer sets it | - | nothing | the key `name` | /required
+    /level | level: "inf" is not one of "info", "debug" | did you mean "info"? | "inf" | one of "info", "debug" | /properties/level/enum
+    /port | port: 10 is greater than the maximum 9 | - | 10 | at most 9 | /properties/port/maximum
+    /prot | prot: this key is not in the schema | the schema knows `level`, `port`, `name` | `prot` | one of `level`, `port`, `name` | /additionalProperties
+    "#);
 }
 
 #[test]

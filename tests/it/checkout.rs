@@ -89,6 +89,56 @@ fn check_prints_for_machines() {
 }
 
 #[test]
+fn x07_pointers_are_printed() {
+    let dir = wrong();
+    write(dir.path(), &[("app.yaml", "port: nine\n")]);
+    let json = headfast(dir.path(), &["check", "--json"]).ends(3).json();
+    let finding = &json["findings"][0];
+    assert_eq!((&finding["pointer"], &finding["rule"]), (&"/port".into(), &"/properties/port/type".into()));
+    assert_eq!((&finding["expected"], &finding["found"]), (&"an integer".into(), &"\"nine\"".into()));
+}
+
+#[test]
+fn check_tells_each_finding_once_in_every_format() {
+    let dir = wrong();
+    let check = |format: &str| headfast(dir.path(), &["check", "--format", format]).ends(3);
+    let message = "port: 99999 is greater than the maximum 65535";
+    for format in ["human", "json", "sarif", "github"] {
+        let output = check(format);
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(text.matches(message).count(), 1, "{format}: {text}");
+        assert!(text.contains("production") && text.contains("staging"), "{format}: {text}");
+        assert!(output.stderr.contains("failed: 1 error"), "{format}: {text}");
+    }
+    insta::assert_snapshot!(check("junit").stdout, @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="headfast check" tests="3" failures="2">
+      <testsuite name="headfast.yaml" tests="1" failures="0">
+        <testcase classname="headfast.yaml" name="manifest"/>
+      </testsuite>
+      <testsuite name="production" tests="1" failures="1">
+        <testcase classname="production" name="web-1">
+          <failure type="E_SCHEMA" message="port: 99999 is greater than the maximum 65535">error[E_SCHEMA]: port: 99999 is greater than the maximum 65535
+     --&gt; app.yaml:1:7
+      |
+    1 | port: 99999
+      |       ^^^^^
+      |
+      = in: environments production and staging
+    </failure>
+        </testcase>
+      </testsuite>
+      <testsuite name="staging" tests="1" failures="1">
+        <testcase classname="staging" name="any-host">
+          <failure type="E_SCHEMA" message="port: 99999 is greater than the maximum 65535">1 error of this host, told at production / web-1
+    </failure>
+        </testcase>
+      </testsuite>
+    </testsuites>
+    "#);
+}
+
+#[test]
 fn warnings_do_not_fail_a_check() {
     let dir = wrong();
     let template = ("templates/a.j2", "{{ host }} {{ port }}\n");

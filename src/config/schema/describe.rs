@@ -31,18 +31,20 @@ impl<'a> Subject<'a> {
     /// Returns the findings that one error stands for: one, or one for each key that is unknown.
     pub(super) fn violations(&self, error: &ValidationError<'_>) -> Vec<Finding> {
         let at = self.locate(error.instance_path().as_str());
-        match error.kind() {
+        let violations = match error.kind() {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
                 unexpected.iter().map(|key| self.unknown_key(&at, key)).collect()
             }
             Kind::Required { property } => vec![self.missing_key(&at, property.as_str().unwrap_or_default())],
             Kind::PropertyNames { error } => vec![self.bad_key(&at, error)],
             kind => {
-                let (message, hint) = explain(kind, at.node, error);
-                let hint = hint.or_else(|| self.nearest_alternative(kind));
-                vec![self.finding(&at.path, &message, &at.node.place, hint)]
+                let explained = explain(kind, at.node, error);
+                let hint = explained.hint.or_else(|| self.nearest_alternative(kind));
+                let finding = self.finding(&at.path, &explained.message, &at.node.place, hint);
+                vec![Finding { expected: explained.expected, found: Some(shown(at.node)), ..finding }]
             }
-        }
+        };
+        violations.into_iter().map(|it| it.rule(error.schema_path().as_str())).collect()
     }
 
     fn finding(&self, path: &[String], message: &str, place: &Place, hint: Option<String>) -> Finding {
@@ -70,9 +72,11 @@ impl<'a> Subject<'a> {
         let hint = match nearest(key, free) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if known.is_empty() => None,
-            None => Some(format!("the schema knows {}", listed(known.iter().map(|it| format!("`{it}`"))))),
+            None => Some(format!("the schema knows {}", names(&known))),
         };
-        self.finding(&joined(&at.path, key), "this key is not in the schema", place, hint)
+        let finding = self.finding(&joined(&at.path, key), "this key is not in the schema", place, hint);
+        let expected = if known.is_empty() { "no key".to_owned() } else { format!("one of {}", names(&known)) };
+        finding.expected(expected).found(format!("`{key}`"))
     }
 
     fn missing_key(&self, at: &At<'_>, key: &str) -> Finding {
@@ -83,15 +87,17 @@ impl<'a> Subject<'a> {
         let mut finding =
             self.finding(&joined(&at.path, key), "it is required, and no layer sets it", &at.node.place, hint);
         finding.pointer = self.finding(&at.path, "", &at.node.place, None).pointer;
-        finding
+        finding.expected(format!("the key `{key}`")).found("nothing")
     }
 
     fn bad_key(&self, at: &At<'_>, error: &ValidationError<'_>) -> Finding {
         let key = error.instance().as_str().unwrap_or_default().to_owned();
         let place = entry(at.node, &key).map_or(&at.node.place, |it| &it.place);
         let as_value = Node::new(Value::String(key.clone()), place.clone());
-        let (message, hint) = explain(error.kind(), &as_value, error);
-        self.finding(&joined(&at.path, &key), &format!("the key {message}"), place, hint)
+        let explained = explain(error.kind(), &as_value, error);
+        let message = format!("the key {}", explained.message);
+        let finding = self.finding(&joined(&at.path, &key), &message, place, explained.hint);
+        Finding { expected: explained.expected, found: Some(format!("`{key}`")), ..finding }
     }
 
     /// Returns the first complaint of the alternative that the value comes nearest to: the one whose complaints are
@@ -126,21 +132,46 @@ fn listed(items: impl Iterator<Item = String>) -> String {
     items.join(", ")
 }
 
-/// Returns what is wrong with the value, to be read after its path, and what to do.
-fn explain(kind: &Kind, node: &Node, error: &ValidationError<'_>) -> (String, Option<String>) {
+/// The names of keys, as many as are shown.
+fn names(keys: &[String]) -> String {
+    listed(keys.iter().map(|it| format!("`{it}`")))
+}
+
+/// What is wrong with a value.
+struct Explained {
+    /// To be read after the value's path.
+    message: String,
+    /// What the schema wants there, where that can be said in few words.
+    expected: Option<String>,
+    hint: Option<String>,
+}
+
+impl Explained {
+    fn new(message: impl Into<String>, expected: impl Into<String>) -> Self {
+        Explained { message: message.into(), expected: Some(expected.into()), hint: None }
+    }
+}
+
+fn explain(kind: &Kind, node: &Node, error: &ValidationError<'_>) -> Explained {
     let value = shown(node);
     let count = |least_or_most: &str, limit: u64, unit: &str| {
-        format!("it must have at {least_or_most} {}", counted(limit as usize, unit))
+        let expected = format!("at {least_or_most} {}", counted(limit as usize, unit));
+        Explained::new(format!("it must have {expected}"), expected)
     };
-    let message = match kind {
-        Kind::Type { kind } => return wrong_type(kind, node),
-        Kind::Enum { options } => return not_an_option(options, node),
-        Kind::Constant { expected_value } => format!("{value} is not {expected_value}"),
-        Kind::Maximum { limit } => format!("{value} is greater than the maximum {limit}"),
-        Kind::Minimum { limit } => format!("{value} is less than the minimum {limit}"),
-        Kind::ExclusiveMaximum { limit } => format!("{value} is not less than {limit}"),
-        Kind::ExclusiveMinimum { limit } => format!("{value} is not greater than {limit}"),
-        Kind::MultipleOf { multiple_of } => format!("{value} is not a multiple of {multiple_of}"),
+    let is_not = |what: &str, expected: String| Explained::new(format!("{value} is not {what}"), expected);
+    let beyond = |how: &str, expected: String| Explained::new(format!("{value} is {how}"), expected);
+    let other = |message: String| Explained { message, expected: None, hint: None };
+    match kind {
+        Kind::Type { kind } => wrong_type(kind, node),
+        Kind::Enum { options } => not_an_option(options, node),
+        Kind::Constant { expected_value } => is_not(&expected_value.to_string(), expected_value.to_string()),
+        Kind::Maximum { limit } => beyond(&format!("greater than the maximum {limit}"), format!("at most {limit}")),
+        Kind::Minimum { limit } => beyond(&format!("less than the minimum {limit}"), format!("at least {limit}")),
+        Kind::ExclusiveMaximum { limit } => is_not(&format!("less than {limit}"), format!("less than {limit}")),
+        Kind::ExclusiveMinimum { limit } => is_not(&format!("greater than {limit}"), format!("greater than {limit}")),
+        Kind::MultipleOf { multiple_of } => {
+            is_not(&format!("a multiple of {multiple_of}"), format!("a multiple of {multiple_of}"))
+        }
         Kind::MaxLength { limit } => count("most", *limit, "character"),
         Kind::MinLength { limit } => count("least", *limit, "character"),
         Kind::MaxItems { limit } => count("most", *limit, "item"),
@@ -148,32 +179,43 @@ fn explain(kind: &Kind, node: &Node, error: &ValidationError<'_>) -> (String, Op
         Kind::MinItems { limit } => count("least", *limit, "item"),
         Kind::MaxProperties { limit } => count("most", *limit, "key"),
         Kind::MinProperties { limit } => count("least", *limit, "key"),
-        Kind::Pattern { pattern } => format!("{value} does not match the pattern `{pattern}`"),
-        Kind::Format { format } => format!("{value} is not a valid {format}"),
-        Kind::UniqueItems => "two of its items are equal".to_owned(),
-        Kind::Contains => "it has too few or too many items of the kind that the schema wants".to_owned(),
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            format!("{value} fits none of the {} alternatives of the schema", context.len())
+        Kind::Pattern { pattern } => {
+            let message = format!("{value} does not match the pattern `{pattern}`");
+            Explained::new(message, format!("text that matches `{pattern}`"))
         }
-        Kind::OneOfMultipleValid { .. } => format!("{value} fits more than one of the schema's alternatives"),
-        Kind::Not { .. } => format!("{value} is what the schema excludes"),
-        Kind::FalseSchema => "the schema allows nothing here".to_owned(),
-        Kind::UnevaluatedItems { .. } => "it has items that the schema does not know".to_owned(),
-        Kind::ContentEncoding { content_encoding } => format!("it is not valid {content_encoding}"),
-        Kind::ContentMediaType { content_media_type } => format!("it is not valid {content_media_type}"),
-        Kind::FromUtf8 { .. } => "it does not hold text".to_owned(),
-        _ => error.masked_with(value).to_string(),
-    };
-    (message, None)
+        Kind::Format { format } => is_not(&format!("a valid {format}"), format!("a valid {format}")),
+        Kind::UniqueItems => Explained::new("two of its items are equal", "items that differ"),
+        Kind::Contains => other("it has too few or too many items of the kind that the schema wants".to_owned()),
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            let alternatives = format!("of the {} alternatives of the schema", context.len());
+            Explained::new(format!("{value} fits none {alternatives}"), format!("one {alternatives}"))
+        }
+        Kind::OneOfMultipleValid { .. } => {
+            let message = format!("{value} fits more than one of the schema's alternatives");
+            Explained::new(message, "exactly one of the schema's alternatives")
+        }
+        Kind::Not { .. } => other(format!("{value} is what the schema excludes")),
+        Kind::FalseSchema => Explained::new("the schema allows nothing here", "nothing"),
+        Kind::UnevaluatedItems { .. } => other("it has items that the schema does not know".to_owned()),
+        Kind::ContentEncoding { content_encoding } => {
+            Explained::new(format!("it is not valid {content_encoding}"), format!("valid {content_encoding}"))
+        }
+        Kind::ContentMediaType { content_media_type } => {
+            Explained::new(format!("it is not valid {content_media_type}"), format!("valid {content_media_type}"))
+        }
+        Kind::FromUtf8 { .. } => Explained::new("it does not hold text", "text"),
+        _ => other(error.masked_with(value.clone()).to_string()),
+    }
 }
 
-fn wrong_type(kind: &TypeKind, node: &Node) -> (String, Option<String>) {
+fn wrong_type(kind: &TypeKind, node: &Node) -> Explained {
     let names: Vec<String> = match kind {
         TypeKind::Single(it) => vec![it.to_string()],
         TypeKind::Multiple(set) => set.iter().map(|it| it.to_string()).collect(),
     };
     let types = names.iter().filter_map(|it| Types::named(it)).reduce(Types::or).unwrap_or(Types::ANY);
-    let message = format!("it must be {}, not {}", types.describe(), what(node));
+    let expected = types.describe();
+    let message = format!("it must be {expected}, not {}", what(node));
     let hint = match &node.value {
         _ if node.holds_secret() => None,
         Value::String(text) => match typed(text, types) {
@@ -192,7 +234,7 @@ fn wrong_type(kind: &TypeKind, node: &Node) -> (String, Option<String>) {
         _ if types.admits(&Value::List(Vec::new())) => Some(format!("write it as a list: [{}]", shown(node))),
         _ => None,
     };
-    (message, hint)
+    Explained { message, expected: Some(expected), hint }
 }
 
 /// Returns the type of a value, with the value where that is short.
@@ -204,11 +246,12 @@ fn what(node: &Node) -> String {
     }
 }
 
-fn not_an_option(options: &Json, node: &Node) -> (String, Option<String>) {
+fn not_an_option(options: &Json, node: &Node) -> Explained {
     let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
-    let message = format!("{} is not one of {}", shown(node), listed(options.iter().map(Json::to_string)));
+    let expected = format!("one of {}", listed(options.iter().map(Json::to_string)));
+    let message = format!("{} is not {expected}", shown(node));
     if node.holds_secret() {
-        return (message, None);
+        return Explained::new(message, expected);
     }
     let text = match &node.value {
         Value::String(text) => text.clone(),
@@ -222,5 +265,5 @@ fn not_an_option(options: &Json, node: &Node) -> (String, Option<String>) {
         (None, Some(near)) => Some(format!("did you mean \"{near}\"?")),
         _ => None,
     };
-    (message, hint)
+    Explained { message, expected: Some(expected), hint }
 }

@@ -1,14 +1,17 @@
 //! `check`: everything that can be said about a repository without a host.
 
-use super::checkout::Checkout;
-use super::exit::{Exit, Failure};
-use super::ui::{BAD, GOOD, Ui};
-use super::words::{count, list};
-use super::{formats, human};
-use crate::finding::{Findings, Severity};
-use crate::manifest::{Facts, Manifest};
+mod junit;
+
+use crate::cli::checkout::Checkout;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::formats;
+use crate::cli::ui::{BAD, GOOD, Ui};
+use crate::cli::words::{count, list};
+use crate::finding::{Findings, Merged, Severity};
+use crate::manifest::{Facts, MANIFEST, Manifest};
 use crate::wire;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// The host that stands for all hosts of an environment for which the manifest declares none.
@@ -42,6 +45,8 @@ enum Format {
     Sarif,
     /// Workflow commands, for annotations in a pull request on GitHub
     Github,
+    /// JUnit's XML: a suite for each environment, a case for each host
+    Junit,
 }
 
 /// Checks a repository and prints what is wrong with it.
@@ -50,17 +55,18 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let mut findings = Findings::new();
     let seen = match checkout.manifest(&mut findings) {
         Some(manifest) => look(&checkout, &manifest, &mut findings),
-        None => Seen::default(),
+        None => Seen { cases: vec![Case::of_manifest(&findings)], ..Seen::default() },
     };
-    // Several hosts of one environment have most of them alike.
-    let findings = findings.distinct();
+    // Several hosts, and environments, have most of them alike.
+    let merged = findings.merged();
     match if args.json { Format::Json } else { args.format } {
         Format::Human => {
             ui.findings(&findings);
         }
-        Format::Json => ui.json(&wire::Check::from(&findings))?,
-        Format::Sarif => ui.json(&formats::sarif(&findings))?,
-        Format::Github => ui.write(formats::github(&findings).as_bytes())?,
+        Format::Json => ui.json(&wire::Check::new(&merged))?,
+        Format::Sarif => ui.json(&formats::sarif(&merged))?,
+        Format::Github => ui.write(formats::github(&merged).as_bytes())?,
+        Format::Junit => ui.write(junit::junit(&findings, &seen.cases).as_bytes())?,
     }
     let unselected: Vec<&str> = seen.unselected.iter().map(String::as_str).collect();
     if !unselected.is_empty() {
@@ -70,7 +76,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
             _ => format!("targets {names} were not rendered: add hosts under `hosts` that select them"),
         });
     }
-    summarise(args, &findings, &seen, ui)?;
+    summarise(args, &merged, &seen, ui)?;
     Ok(Exit::of(&findings))
 }
 
@@ -81,13 +87,32 @@ struct Seen {
     n_hosts: u64,
     n_files: u64,
     unselected: BTreeSet<String>,
+    /// What was looked at, in order.
+    cases: Vec<Case>,
+}
+
+/// One thing that was looked at.
+struct Case {
+    /// The environment's name; the manifest's for itself.
+    suite: String,
+    /// The host's name.
+    name: String,
+    /// Which of all findings it has.
+    findings: Range<usize>,
+}
+
+impl Case {
+    fn of_manifest(findings: &Findings) -> Case {
+        Case { suite: MANIFEST.to_owned(), name: "manifest".to_owned(), findings: 0..findings.iter().len() }
+    }
 }
 
 fn look(checkout: &Checkout, manifest: &Manifest, findings: &mut Findings) -> Seen {
-    let mut seen = Seen::default();
+    let mut seen = Seen { cases: vec![Case::of_manifest(findings)], ..Seen::default() };
     let mut is_complete = true;
     let mut selected = BTreeSet::new();
     for facts in scenes(manifest) {
+        let n_before = findings.iter().len();
         match checkout.render(&facts, findings) {
             Some(rendered) => {
                 seen.n_files += rendered.rendering.targets.iter().map(|it| it.files.len() as u64).sum::<u64>();
@@ -96,6 +121,11 @@ fn look(checkout: &Checkout, manifest: &Manifest, findings: &mut Findings) -> Se
             None => is_complete = false,
         }
         seen.n_hosts += 1;
+        seen.cases.push(Case {
+            suite: facts.environment.clone(),
+            name: facts.host,
+            findings: n_before..findings.iter().len(),
+        });
         seen.environments.insert(facts.environment);
     }
     if is_complete {
@@ -127,14 +157,15 @@ fn scenes(manifest: &Manifest) -> Vec<Facts> {
     scenes
 }
 
-fn summarise(args: &Args, findings: &Findings, seen: &Seen, ui: &Ui) -> Result<(), Failure> {
-    let n_of = |severity| human::merged(findings).iter().filter(|it| it.0.severity == severity).count() as u64;
+fn summarise(args: &Args, findings: &[Merged<'_>], seen: &Seen, ui: &Ui) -> Result<(), Failure> {
+    let n_of = |severity| findings.iter().filter(|it| it.finding.severity == severity).count() as u64;
     let warnings = match n_of(Severity::Warning) {
         0 => String::new(),
         n => format!(", {}", count(n, "warning", "warnings")),
     };
-    if findings.has_errors() {
-        let errors = count(n_of(Severity::Error), "error", "errors");
+    let n_errors = n_of(Severity::Error);
+    if n_errors > 0 {
+        let errors = count(n_errors, "error", "errors");
         ui.say(format_args!("{BAD}failed:{BAD:#} {errors}{warnings}"));
         return Ok(());
     }
