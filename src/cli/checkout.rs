@@ -49,6 +49,11 @@ impl Checkout {
         pipeline::render(&self.inputs(facts), findings)
     }
 
+    /// Renders another tree for a host, as if it were the working tree.
+    pub fn render_tree(&self, tree: &dyn Tree, facts: &Facts, findings: &mut Findings) -> Option<Rendered> {
+        pipeline::render(&Inputs { tree, ..self.inputs(facts) }, findings)
+    }
+
     /// Explains where a file of a target comes from.
     pub fn explain(&self, facts: &Facts, what: &str, findings: &mut Findings) -> Option<Explanation> {
         pipeline::explain(&self.inputs(facts), what, findings)

@@ -1,8 +1,7 @@
 //! Which checks, reloads and probes a change calls for.
 
 use crate::host::action::{Job, Look, Task, Trial};
-use crate::manifest::path_globs;
-use crate::manifest::{Check, Probe, ProbeKind, Reload, ReloadAction};
+use crate::manifest::{Check, Probe, ProbeKind, Reload, ReloadAction, concerns};
 use crate::plan::Plan;
 use crate::render::{RenderedTarget, Rendering};
 use serde::{Deserialize, Serialize};
@@ -152,14 +151,6 @@ fn is_unit_file(path: &str) -> bool {
 
 fn changed_paths<'a>(plan: &'a Plan, root: &str) -> Vec<&'a str> {
     plan.writes().filter(|it| it.at.root == root).map(|it| it.at.path.as_str()).collect()
-}
-
-fn concerns(when: &[String], changed: &[&str]) -> bool {
-    if when.is_empty() || changed.is_empty() {
-        return !changed.is_empty();
-    }
-    // The manifest's loader has refused globs that cannot be read; one that still fails errs on the side of running.
-    path_globs(when.iter().map(String::as_str)).map_or(true, |globs| changed.iter().any(|it| globs.is_match(it)))
 }
 
 fn texts(globs: &[crate::manifest::Located<String>]) -> Vec<String> {

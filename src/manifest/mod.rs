@@ -12,7 +12,7 @@ mod tests;
 
 pub use actions::{is_protected_unit, is_unit};
 pub use load::{load, load_targets, read, variables};
-pub use paths::{check_name, covers, path_globs};
+pub use paths::{check_name, concerns, covers, path_globs};
 
 use crate::document::Format;
 use crate::place::Place;

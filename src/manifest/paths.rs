@@ -23,6 +23,11 @@ impl PathTemplate {
         }
         Ok(path)
     }
+
+    /// Returns whether the path holds `{{ name }}`.
+    pub fn uses(&self, name: &str) -> bool {
+        pieces(&self.0).is_ok_and(|it| it.iter().any(|it| matches!(it, Piece::Name(it) if *it == name)))
+    }
 }
 
 enum Piece<'a> {
@@ -160,6 +165,15 @@ pub fn path_globs<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSe
         set.add(GlobBuilder::new(&whole).literal_separator(true).build()?);
     }
     set.build()
+}
+
+/// Returns whether something that runs for the globs `when`, or for every change when there are none, runs for these paths.
+pub fn concerns(when: &[String], changed: &[&str]) -> bool {
+    if when.is_empty() || changed.is_empty() {
+        return !changed.is_empty();
+    }
+    // The manifest's loader has refused globs that cannot be read; one that still fails errs on the side of running.
+    path_globs(when.iter().map(String::as_str)).map_or(true, |globs| changed.iter().any(|it| globs.is_match(it)))
 }
 
 /// Returns the matcher of a glob over host names.

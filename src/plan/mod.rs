@@ -1,11 +1,13 @@
 //! rendering × ledger × live → operations, and their diffs.
 
+mod change;
 mod decide;
 mod diff;
 mod heal;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Difference, FileChange, KeyChange, Side, compare};
 pub use decide::{REMOVALS_ALWAYS, plan, questions};
 pub use diff::{Diff, DiffLimits, Sides, diffs, unified};
 pub use heal::heal;

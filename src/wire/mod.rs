@@ -11,7 +11,7 @@ mod values;
 mod why;
 mod why_not;
 
-pub use check::{Check, Finding};
+pub use check::{Base, Change, ChangedFile, ChangedKey, Check, Finding, Reload};
 pub use files::{DiffEntry, Diffs, RenderedFile, Rendering};
 pub use fsck::{Fsck, FsckProblem};
 pub use kept::{KeptFile, KeptFiles};

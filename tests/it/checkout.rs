@@ -147,14 +147,6 @@ fn warnings_do_not_fail_a_check() {
 }
 
 #[test]
-fn a_target_that_no_host_selects_is_named() {
-    let dir = wrong();
-    let manifest = MANIFEST.replace("    path:", "    on: {labels: {role: db}}\n    path:");
-    write(dir.path(), &[("headfast.yaml", &manifest)]);
-    headfast(dir.path(), &["check"]).ends(0).says(&["note: target app was not rendered"]);
-}
-
-#[test]
 fn check_of_what_is_no_repository() {
     let dir = tempfile::tempdir().unwrap();
     headfast(dir.path(), &["check"]).ends(3).says(&["E_MANIFEST_MISSING", "headfast init"]);

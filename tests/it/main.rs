@@ -7,6 +7,7 @@ mod agent;
 mod bad_input;
 mod behaviours;
 mod blame;
+mod check_base;
 mod checkout;
 mod control;
 mod crash;

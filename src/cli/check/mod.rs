@@ -1,31 +1,45 @@
 //! `check`: everything that can be said about a repository without a host.
 
+mod base;
 mod junit;
+mod scenes;
 
+use self::base::Base;
+use self::scenes::{ANY_HOST, Scene, scenes, take_unknowable};
 use crate::cli::checkout::Checkout;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::formats;
+use crate::cli::scene::pair;
 use crate::cli::ui::{BAD, GOOD, Ui};
 use crate::cli::words::{count, list};
-use crate::finding::{Findings, Merged, Severity};
-use crate::manifest::{Facts, MANIFEST, Manifest};
+use crate::finding::{Code, Finding, Findings, Merged, Severity, nearest};
+use crate::manifest::{Facts, MANIFEST, Manifest, Target};
 use crate::wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// The host that stands for all hosts of an environment for which the manifest declares none.
-const ANY_HOST: &str = "any-host";
-
 /// Check a config repository: load, migrate, validate, police and render
 ///
-/// Renders the working tree for every host that the manifest declares under `hosts`, and for every environment without one.
-/// Warnings do not fail it.
+/// Renders the working tree in every environment for every host that the manifest declares under `hosts`, and for one more for
+/// each target that none of them has, with the name and labels that the target asks for. Warnings do not fail it.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The repository's folder
     #[arg(value_name = "REPO", default_value = ".")]
     repo: PathBuf,
+    /// Show what the working tree changes, compared with this commit: files, keys and restarts
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
+    /// Only this environment (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    environment: Vec<String>,
+    /// Only the host of this name, whether the manifest declares it or not
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Only hosts with this label (can be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -52,29 +66,43 @@ enum Format {
 /// Checks a repository and prints what is wrong with it.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&args.repo)?;
+    let mut base = args.base.as_ref().map(|it| Base::open(&args.repo, it)).transpose()?;
     let mut findings = Findings::new();
-    let seen = match checkout.manifest(&mut findings) {
-        Some(manifest) => look(&checkout, &manifest, &mut findings),
-        None => Seen { cases: vec![Case::of_manifest(&findings)], ..Seen::default() },
-    };
+    let manifest = checkout.manifest(&mut findings);
+    let mut seen = Seen { cases: vec![Case::of_manifest(&findings)], ..Seen::default() };
+    if let Some(manifest) = &manifest {
+        seen.look(args, &checkout, manifest, base.as_mut(), &mut findings)?;
+    }
     // Several hosts, and environments, have most of them alike.
     let merged = findings.merged();
+    let compared = base.as_ref().zip(manifest.as_ref());
     match if args.json { Format::Json } else { args.format } {
         Format::Human => {
             ui.findings(&findings);
+            if let Some((base, manifest)) = compared {
+                base.print(manifest, &findings, ui)?;
+            }
         }
-        Format::Json => ui.json(&wire::Check::new(&merged))?,
+        Format::Json => {
+            let document = wire::Check::new(&merged);
+            ui.json(&match compared {
+                Some((base, manifest)) => base.document(document, manifest, &findings),
+                None => document,
+            })?;
+        }
         Format::Sarif => ui.json(&formats::sarif(&merged))?,
         Format::Github => ui.write(formats::github(&merged).as_bytes())?,
         Format::Junit => ui.write(junit::junit(&findings, &seen.cases).as_bytes())?,
     }
-    let unselected: Vec<&str> = seen.unselected.iter().map(String::as_str).collect();
-    if !unselected.is_empty() {
-        let names = list(&unselected);
-        ui.note(&match unselected.len() {
-            1 => format!("target {names} was not rendered: add a host under `hosts` that selects it"),
-            _ => format!("targets {names} were not rendered: add hosts under `hosts` that select them"),
-        });
+    for (target, (environments, lacks)) in seen.unrendered() {
+        let environments: Vec<&str> = environments.into_iter().collect();
+        let lacks: Vec<&str> = lacks.into_iter().collect();
+        let needs = match lacks.as_slice() {
+            [] => "no host that it is for is known".to_owned(),
+            lacks => format!("it needs {} of its hosts", list(lacks)),
+        };
+        let environments = list(&environments);
+        ui.note(&format!("target {target} was not rendered in {environments}: {needs}; declare one under `hosts`"));
     }
     summarise(args, &merged, &seen, ui)?;
     Ok(Exit::of(&findings))
@@ -84,11 +112,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
 #[derive(Default)]
 struct Seen {
     environments: BTreeSet<String>,
-    n_hosts: u64,
     n_files: u64,
-    unselected: BTreeSet<String>,
     /// What was looked at, in order.
     cases: Vec<Case>,
+    /// The targets that were not rendered although some host has them, by environment, with what made-up hosts lack.
+    missed: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// One thing that was looked at.
@@ -107,54 +135,96 @@ impl Case {
     }
 }
 
-fn look(checkout: &Checkout, manifest: &Manifest, findings: &mut Findings) -> Seen {
-    let mut seen = Seen { cases: vec![Case::of_manifest(findings)], ..Seen::default() };
-    let mut is_complete = true;
-    let mut selected = BTreeSet::new();
-    for facts in scenes(manifest) {
-        let n_before = findings.iter().len();
-        match checkout.render(&facts, findings) {
-            Some(rendered) => {
-                seen.n_files += rendered.rendering.targets.iter().map(|it| it.files.len() as u64).sum::<u64>();
-                selected.extend(rendered.rendering.targets.into_iter().map(|it| it.name));
+impl Seen {
+    fn look(
+        &mut self,
+        args: &Args,
+        checkout: &Checkout,
+        manifest: &Manifest,
+        mut base: Option<&mut Base>,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let scenes = narrowed(args, manifest, base.as_ref().and_then(|it| it.manifest.as_ref()))?;
+        let is_whole = args.environment.is_empty() && args.host.is_none() && args.label.is_empty();
+        let mut settled = BTreeSet::new();
+        for scene in &scenes {
+            let environment = &scene.facts.environment;
+            let mut found = Findings::new();
+            let rendered = checkout.render(&scene.facts, &mut found);
+            let lacks = if scene.is_known { BTreeSet::new() } else { take_unknowable(manifest, &mut found) };
+            if let Some(rendered) = &rendered {
+                self.n_files += rendered.rendering.targets.iter().map(|it| it.files.len() as u64).sum::<u64>();
+                if let Some(base) = &mut base {
+                    base.compare(checkout, scene, rendered, &mut found);
+                }
             }
-            None => is_complete = false,
+            for target in manifest.targets_for(&scene.facts) {
+                let at = (target.name.clone(), environment.clone());
+                // What is wrong with it is said already.
+                if rendered.is_some() || found.has_errors() {
+                    settled.insert(at);
+                } else {
+                    self.missed.entry(at).or_default().extend(lacks.iter().cloned());
+                }
+            }
+            let start = findings.iter().len();
+            findings.extend(found);
+            let range = start..findings.iter().len();
+            self.cases.push(Case { suite: environment.clone(), name: scene.title(), findings: range });
+            self.environments.insert(environment.clone());
         }
-        seen.n_hosts += 1;
-        seen.cases.push(Case {
-            suite: facts.environment.clone(),
-            name: facts.host,
-            findings: n_before..findings.iter().len(),
-        });
-        seen.environments.insert(facts.environment);
+        for environment in manifest.environments.keys().filter(|_| is_whole) {
+            let is_here =
+                |it: &&Target| it.environments.as_ref().is_none_or(|it| it.iter().any(|it| it.value == *environment));
+            for target in manifest.targets.iter().filter(is_here) {
+                self.missed.entry((target.name.clone(), environment.clone())).or_default();
+            }
+        }
+        self.missed.retain(|at, _| !settled.contains(at));
+        Ok(())
     }
-    if is_complete {
-        let all = manifest.targets.iter().map(|it| it.name.clone());
-        seen.unselected = all.filter(|it| !selected.contains(it)).collect();
+
+    /// Returns the targets that were not rendered: in which environments, and what hosts lack that were made up for them.
+    fn unrendered(&self) -> BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> {
+        let mut targets: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
+        for ((target, environment), lacks) in &self.missed {
+            let (environments, all) = targets.entry(target).or_default();
+            environments.insert(environment);
+            all.extend(lacks.iter().map(String::as_str));
+        }
+        targets
     }
-    seen
 }
 
-/// Returns the facts of every host that the manifest declares, and of a host of each environment that has none.
-fn scenes(manifest: &Manifest) -> Vec<Facts> {
-    let declared = manifest.hosts.iter().map(|(name, it)| Facts {
-        host: name.clone(),
-        labels: it.labels.clone(),
-        environment: it.environment.value.clone(),
-        variables: it.variables.clone(),
-    });
-    let mut scenes: Vec<Facts> = declared.collect();
-    for environment in manifest.environments.keys() {
-        if !scenes.iter().any(|it| it.environment == *environment) {
-            scenes.push(Facts {
-                host: ANY_HOST.to_owned(),
-                labels: BTreeMap::new(),
-                environment: environment.clone(),
-                variables: BTreeMap::new(),
-            });
-        }
+/// Returns the hosts that someone wants to see.
+fn narrowed(args: &Args, manifest: &Manifest, base: Option<&Manifest>) -> Result<Vec<Scene>, Failure> {
+    let names = || manifest.environments.keys().map(String::as_str);
+    if let Some(unknown) = args.environment.iter().find(|it| !manifest.environments.contains_key(*it)) {
+        let finding = Finding::error(Code::USAGE, format!("the manifest has no environment `{unknown}`"));
+        return Err(Failure::new(match nearest(unknown, names()) {
+            Some(near) => finding.hint(format!("did you mean `{near}`?")),
+            None => finding.hint(format!("it has {}", list(&names().collect::<Vec<_>>()))),
+        }));
     }
-    scenes
+    let is_wanted = |it: &str| args.environment.is_empty() || args.environment.iter().any(|wanted| wanted == it);
+    let mut scenes = scenes(manifest, base);
+    scenes.retain(|it| is_wanted(&it.facts.environment));
+    let is_meant = |it: &Scene| {
+        args.host.as_ref().is_none_or(|host| it.facts.host == *host)
+            && args.label.iter().all(|(key, value)| it.facts.labels.get(key) == Some(value))
+    };
+    if scenes.iter().any(is_meant) {
+        scenes.retain(is_meant);
+        return Ok(scenes);
+    }
+    let asked_for = |environment: &str| Facts {
+        host: args.host.clone().unwrap_or_else(|| ANY_HOST.to_owned()),
+        labels: args.label.iter().cloned().collect(),
+        environment: environment.to_owned(),
+        variables: BTreeMap::new(),
+    };
+    let facts = names().filter(|it| is_wanted(it)).map(asked_for);
+    Ok(facts.map(|facts| Scene { facts, is_known: args.host.is_some() }).collect())
 }
 
 fn summarise(args: &Args, findings: &[Merged<'_>], seen: &Seen, ui: &Ui) -> Result<(), Failure> {
@@ -170,7 +240,8 @@ fn summarise(args: &Args, findings: &[Merged<'_>], seen: &Seen, ui: &Ui) -> Resu
         return Ok(());
     }
     let environments = count(seen.environments.len() as u64, "environment", "environments");
-    let hosts = count(seen.n_hosts, "host", "hosts");
+    // The first case is the manifest's.
+    let hosts = count(seen.cases.len() as u64 - 1, "host", "hosts");
     let files = count(seen.n_files, "file", "files");
     let text = format!("{GOOD}ok:{GOOD:#} {environments}, {hosts}, {files}{warnings}");
     match args.format {
