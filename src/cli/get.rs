@@ -34,7 +34,7 @@ pub struct Args {
     json: bool,
 }
 
-fn format(text: &str) -> Result<Format, String> {
+pub(super) fn format(text: &str) -> Result<Format, String> {
     match text {
         "yaml" => Ok(Format::Yaml),
         "json" => Ok(Format::Json),

@@ -9,6 +9,7 @@ mod host;
 mod owner;
 mod checkout;
 mod scene;
+mod schema;
 mod demo;
 mod init;
 mod check;
@@ -58,6 +59,8 @@ enum Verb {
     Render(render::Args),
     Get(get::Args),
     Set(set::Args),
+    #[command(subcommand)]
+    Schema(schema::Verb),
     Plan(plan::Args),
     /// Show what a sync would do, as unified diffs
     ///
@@ -127,6 +130,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Render(args) => render::run(args, ui),
         Verb::Get(args) => get::run(args, ui),
         Verb::Set(args) => set::run(args, ui),
+        Verb::Schema(verb) => schema::run(verb, ui),
         Verb::Plan(args) => plan::plan(args, ui),
         Verb::Diff(args) => plan::diff(args, ui),
         Verb::Sync(args) => sync::run(args, ui),

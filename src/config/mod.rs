@@ -9,6 +9,7 @@ mod difference;
 mod rules;
 mod manager;
 mod owner;
+mod ready;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -20,8 +21,9 @@ pub use manager::{
 };
 pub use merge::merge;
 pub use owner::{owner, value_of};
+pub use ready::{BUILTIN, Ready};
 pub use rules::{Field, Kind, Rules};
-pub use schema::{ConfigSchema, Types};
+pub use schema::{ConfigSchema, InferOptions, Template, Types, infer};
 pub use variables::variables_layer;
 
 use crate::document::{Node, Value};

@@ -31,6 +31,7 @@ mod poison;
 mod process_faults;
 mod process_signals;
 mod rollbacks;
+mod schema;
 mod secret;
 mod servers;
 mod sops;

@@ -1,6 +1,6 @@
 //! From the files of a revision to configurations.
 
-use super::{ConfigSchema, Configuration, Layer, Rules, merge, variables_layer};
+use super::{BUILTIN, ConfigSchema, Configuration, Layer, Ready, Rules, merge, variables_layer};
 use crate::document::{Format, Limits, Map, Node, Value, decode};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::{ConfigurationSpec, Facts, LayerSource, LayerSpec, Located, Manifest, PathTemplate};
@@ -189,11 +189,27 @@ impl Loader<'_> {
     fn schema(&mut self, findings: &mut Findings) -> Result<Option<ConfigSchema>, Failed> {
         let Some(declared) = &self.spec.schema else { return Ok(None) };
         let path = self.expand(&declared.value, &declared.place, findings)?;
+        if path.starts_with(BUILTIN) {
+            return self.ready(&path, &declared.place, findings).map(Some);
+        }
         let Some((_, bytes)) = self.read(&path, &declared.place, findings)? else {
             findings.push(self.manager.tree.missing(Code::SOURCE_MISSING, &path, &declared.place));
             return Err(Failed);
         };
         ConfigSchema::parse(&Arc::from(path), &bytes, findings).ok_or(Failed).map(Some)
+    }
+
+    fn ready(&self, path: &str, place: &Place, findings: &mut Findings) -> Result<ConfigSchema, Failed> {
+        let Some(ready) = Ready::of_path(path) else {
+            let names: Vec<String> = Ready::ALL.iter().map(|it| format!("{BUILTIN}{}", it.name())).collect();
+            let finding = Finding::error(Code::REFERENCE, format!("there is no ready schema `{path}`")).at(place);
+            findings.push(match nearest(path, names.iter().map(String::as_str)) {
+                Some(near) => finding.hint(format!("did you mean `{near}`?")),
+                None => finding.hint(format!("there are {}", names.join(", "))),
+            });
+            return Err(Failed);
+        };
+        ConfigSchema::ready(ready, findings).ok_or(Failed)
     }
 
     /// Reads the migrations where the configuration has versions, also when no document needs them today.

@@ -2,11 +2,15 @@
 
 mod cost;
 mod describe;
+mod infer;
 mod lint;
 mod severity;
 mod shape;
+mod template;
 
+pub use infer::{InferOptions, infer};
 pub use shape::Types;
+pub use template::Template;
 
 use crate::document::{self, Format, Limits, MergeKeys, Node, Value};
 use crate::finding::{Code, Finding, Findings};

@@ -63,11 +63,11 @@ pub(super) fn reference(schema: &Node) -> Option<&str> {
 }
 
 /// Returns the value of a keyword.
-fn keyword<'a>(schema: &'a Node, name: &str) -> Option<&'a Node> {
+pub(super) fn keyword<'a>(schema: &'a Node, name: &str) -> Option<&'a Node> {
     schema.as_map()?.get(name)
 }
 
-fn list<'a>(schema: &'a Node, name: &str) -> &'a [Node] {
+pub(super) fn list<'a>(schema: &'a Node, name: &str) -> &'a [Node] {
     keyword(schema, name).and_then(Node::as_list).unwrap_or_default()
 }
 
@@ -211,20 +211,20 @@ impl Source {
 
     /// Returns the types that the value at `path` may have.
     pub(super) fn types_at(&self, path: &[String]) -> Types {
-        let mut looks = Looks { source: self, left: MAX_LOOKS };
+        let mut looks = Looks::new(self);
         looks.types(&self.node, path, 0).filter(|it| it.0 != 0).unwrap_or(Types::ANY)
     }
 
     /// Returns the names of the keys that the map at `path` may have.
     pub(super) fn names_at(&self, path: &[String]) -> Vec<&str> {
         let mut names = Vec::new();
-        Looks { source: self, left: MAX_LOOKS }.names(&self.node, path, 0, &mut names);
+        Looks::new(self).names(&self.node, path, 0, &mut names);
         names
     }
 
     /// Returns the schema of the value at `path` that calls it deprecated.
     pub(super) fn deprecation_at(&self, path: &[String]) -> Option<&Node> {
-        Looks { source: self, left: MAX_LOOKS }.deprecation(&self.node, path, 0)
+        Looks::new(self).deprecation(&self.node, path, 0)
     }
 
     /// Returns the defaults to lay below `present`.
@@ -325,12 +325,17 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 /// A question to a schema, with a limit on how much of it is looked at.
-struct Looks<'a> {
+pub(super) struct Looks<'a> {
     source: &'a Source,
     left: u32,
 }
 
 impl<'a> Looks<'a> {
+    /// Returns a question that may look at as much as any.
+    pub(super) fn new(source: &'a Source) -> Self {
+        Looks { source, left: MAX_LOOKS }
+    }
+
     /// Takes one step of the budget.
     fn spend(&mut self, depth: u32) -> Option<()> {
         self.left = self.left.checked_sub(1)?;
@@ -463,7 +468,7 @@ impl<'a> Looks<'a> {
     }
 
     /// Returns `schemas` and everything that must hold with them.
-    fn all_conjuncts(&mut self, schemas: &[&'a Node]) -> Option<Vec<&'a Node>> {
+    pub(super) fn all_conjuncts(&mut self, schemas: &[&'a Node]) -> Option<Vec<&'a Node>> {
         let mut all: Vec<&'a Node> = Vec::new();
         let mut open: Vec<&'a Node> = schemas.iter().rev().copied().collect();
         while let Some(schema) = open.pop() {
