@@ -1,6 +1,7 @@
 //! A checkout on this machine, for the verbs that need no host: its manifest, and renderings of its working tree.
 
 use super::exit::Failure;
+use crate::config::Memory;
 use crate::finding::{Code, Finding, Findings};
 use crate::git::WorkTree;
 use crate::manifest::{Facts, Manifest};
@@ -10,6 +11,7 @@ use crate::revision::Tree;
 use crate::secrets::SecretManager;
 use crate::settings::{AgeSources, Surroundings};
 use std::path::Path;
+use std::rc::Rc;
 
 /// What templates see as `revision`: a working tree is no commit yet.
 const NO_REVISION: &str = "0000000000000000000000000000000000000000";
@@ -18,6 +20,8 @@ const NO_REVISION: &str = "0000000000000000000000000000000000000000";
 pub struct Checkout {
     tree: WorkTree,
     secrets: SecretManager,
+    /// What renderings for several hosts have alike.
+    memory: Rc<Memory>,
 }
 
 impl Checkout {
@@ -26,7 +30,7 @@ impl Checkout {
         let tree = WorkTree::open(dir).map_err(|it| Failure::new(Finding::error(Code::NOT_FOUND, it.to_string())))?;
         let identities = AgeSources::of_environment(&Surroundings::of_process()).read()?;
         let secrets = SecretManager::new(&identities).map_err(Failure::new)?;
-        Ok(Checkout { tree, secrets })
+        Ok(Checkout { tree, secrets, memory: Rc::default() })
     }
 
     /// Returns its files.
@@ -46,12 +50,12 @@ impl Checkout {
 
     /// Renders the working tree for a host.
     pub fn render(&self, facts: &Facts, findings: &mut Findings) -> Option<Rendered> {
-        pipeline::render(&self.inputs(facts), findings)
+        pipeline::render_with(&self.inputs(facts), &self.memory, findings)
     }
 
     /// Renders another tree for a host, as if it were the working tree.
     pub fn render_tree(&self, tree: &dyn Tree, facts: &Facts, findings: &mut Findings) -> Option<Rendered> {
-        pipeline::render(&Inputs { tree, ..self.inputs(facts) }, findings)
+        pipeline::render_with(&Inputs { tree, ..self.inputs(facts) }, &self.memory, findings)
     }
 
     /// Explains where a file of a target comes from.

@@ -17,7 +17,7 @@ pub use configuration::{Configuration, Layer, Origin};
 pub use difference::{Change, ChangeKind, difference};
 pub use interpolate::{Reference, interpolate, references};
 pub use manager::{
-    ConfigurationManager, Document, Documents, Loaded, MigratedDocument, Migrations, validate_configuration,
+    ConfigurationManager, Document, Documents, Loaded, Memory, MigratedDocument, Migrations, validate_configuration,
 };
 pub use merge::merge;
 pub use owner::{owner, value_of};

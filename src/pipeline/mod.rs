@@ -15,7 +15,7 @@ mod tests;
 
 pub use explain::{ExplainedValue, Explanation, LayerOrigin, ReferenceUse, Source, explain};
 
-use crate::config::{Configuration, ConfigurationManager, Loaded};
+use crate::config::{Configuration, ConfigurationManager, Loaded, Memory};
 use crate::document::Node;
 use crate::finding::Findings;
 use crate::manifest::{self, Facts, Manifest, Target};
@@ -24,6 +24,7 @@ use crate::render::{Limits, Rendering, Scene, Values};
 use crate::revision::Tree;
 use crate::secrets::SecretManager;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// All that a rendering depends on.
 pub struct Inputs<'a> {
@@ -55,8 +56,14 @@ pub struct Rendered {
 ///
 /// `None` when there is an error; all of them are in `findings`, with the text of their lines and the environment.
 pub fn render(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
+    render_with(inputs, &Rc::default(), findings)
+}
+
+/// Does the same for one host of several, which share the configurations that they have alike; `inputs.secrets` must be
+/// the same for all of them.
+pub fn render_with(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Option<Rendered> {
     let mut found = Findings::new();
-    let rendered = steps(inputs, &mut found);
+    let rendered = steps(inputs, memory, &mut found);
     // A file that several configurations need is as wrong for each of them.
     let mut found = found.distinct();
     texts::attach(inputs.tree, &mut found);
@@ -109,11 +116,11 @@ pub fn load(
     configuration
 }
 
-fn steps(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
+fn steps(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Option<Rendered> {
     let manifest = load::manifest(inputs, findings)?;
     let targets: Vec<&Target> = manifest.targets_for(inputs.facts).collect();
     (inputs.on_phase)(Phase::Merge);
-    let loaded = configure(&manifest, &targets, inputs, findings);
+    let loaded = configure(&manifest, &targets, inputs, memory, findings);
     (inputs.on_phase)(Phase::Police);
     police::police(&manifest, inputs, &targets, &loaded, findings);
     (inputs.on_phase)(Phase::Render);
@@ -144,16 +151,13 @@ fn configure(
     manifest: &Manifest,
     targets: &[&Target],
     inputs: &Inputs,
+    memory: &Rc<Memory>,
     findings: &mut Findings,
 ) -> BTreeMap<String, Loaded> {
-    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets);
+    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets).with_memory(memory);
     let mut loaded = BTreeMap::new();
     for name in needs::configurations(targets).into_iter().filter(|it| manifest.configurations.contains_key(*it)) {
-        let made = manager.load(name, findings);
-        if let Some(configuration) = &made.configuration {
-            configuration.validate(findings);
-        }
-        loaded.insert(name.to_owned(), made);
+        loaded.insert(name.to_owned(), manager.load_judged(name, findings));
     }
     loaded
 }

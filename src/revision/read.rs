@@ -21,10 +21,18 @@ impl dyn Tree + '_ {
         limit: usize,
         asked_at: &Place,
     ) -> Result<Option<(ObjectId, Vec<u8>)>, Finding> {
+        match self.find_file(path, asked_at)? {
+            Some(entry) => self.content(path, &entry, limit).map(|bytes| Some((entry.id, bytes))),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the entry of the ordinary file at `path`, or `None` when there is nothing.
+    pub fn find_file(&self, path: &str, asked_at: &Place) -> Result<Option<TreeEntry>, Finding> {
         let refuse = |what: &str| Finding::error(Code::SHAPE, format!("`{path}` is {what}, not a file")).at(asked_at);
         let Some(entry) = self.find(path).map_err(|it| Finding::from(it).at(asked_at))? else { return Ok(None) };
         match entry.kind {
-            EntryKind::File { .. } => self.content(path, &entry, limit).map(|bytes| Some((entry.id, bytes))),
+            EntryKind::File { .. } => Ok(Some(entry)),
             EntryKind::Link => Err(refuse("a symbolic link")),
             EntryKind::Directory => Err(refuse("a folder")),
             EntryKind::Submodule => Err(refuse("a submodule")),

@@ -1,11 +1,16 @@
 //! From the files of a revision to configurations.
 
+mod memory;
+
+pub use memory::Memory;
+
+use self::memory::{Asked, Ingredient, Ingredients};
 use super::{BUILTIN, ConfigSchema, Configuration, Layer, Ready, Rules, merge, variables_layer};
 use crate::document::{Format, Limits, Map, Node, Value, decode};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::{ConfigurationSpec, Facts, LayerSource, LayerSpec, Located, Manifest, PathTemplate};
 use crate::place::Place;
-use crate::revision::{ObjectId, Tree};
+use crate::revision::{ObjectId, Tree, TreeEntry};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -72,7 +77,7 @@ pub struct ConfigurationManager<'a> {
     facts: &'a Facts,
     documents: &'a dyn Documents,
     rules: BTreeMap<String, Rules>,
-    opened: RefCell<BTreeMap<String, Opened>>,
+    memory: Rc<Memory>,
 }
 
 /// A layer's document, a map, unless it cannot be used; and what was found in opening it.
@@ -81,7 +86,7 @@ type Opened = (Option<Rc<Document>>, Findings);
 impl<'a> ConfigurationManager<'a> {
     /// Returns a manager; `documents` is a [`SecretManager`](crate::secrets::SecretManager), unless a program has its own.
     pub fn new(tree: &'a dyn Tree, manifest: &'a Manifest, facts: &'a Facts, documents: &'a dyn Documents) -> Self {
-        ConfigurationManager { tree, manifest, facts, documents, rules: BTreeMap::new(), opened: RefCell::default() }
+        ConfigurationManager { tree, manifest, facts, documents, rules: BTreeMap::new(), memory: Rc::default() }
     }
 
     /// Adds rules of a program that one configuration is held against after its schema.
@@ -91,11 +96,26 @@ impl<'a> ConfigurationManager<'a> {
         self
     }
 
+    /// Makes it share what it reads and makes with other managers, whose documents are opened in the same way.
+    #[must_use]
+    pub fn with_memory(self, memory: &Rc<Memory>) -> Self {
+        ConfigurationManager { memory: Rc::clone(memory), ..self }
+    }
+
     /// Reads, migrates and merges one configuration.
     ///
     /// There is no configuration when a layer or the schema cannot be read, because what would be missing then would show
     /// as violations that nobody made. Callers judge `findings` as well: an unset variable leaves a configuration.
     pub fn load(&self, name: &str, findings: &mut Findings) -> Loaded {
+        self.make(name, false, findings)
+    }
+
+    /// Does the same, and holds what comes out against its schema. What does not fit is there all the same.
+    pub fn load_judged(&self, name: &str, findings: &mut Findings) -> Loaded {
+        self.make(name, true, findings)
+    }
+
+    fn make(&self, name: &str, is_judged: bool, findings: &mut Findings) -> Loaded {
         let Some(spec) = self.manifest.configurations.get(name) else {
             let finding = Finding::error(Code::REFERENCE, format!("there is no configuration `{name}`"));
             let near = nearest(name, self.manifest.configurations.keys().map(String::as_str));
@@ -107,7 +127,16 @@ impl<'a> ConfigurationManager<'a> {
         };
         let version = spec.schema_version.of(&self.facts.environment);
         let loaded = Loaded::default();
-        let mut loader = Loader { manager: self, name, spec, version, loaded, migrations: None, below: None };
+        let ingredients = Ingredients {
+            name: name.to_owned(),
+            version,
+            version_key: spec.version_key.clone(),
+            schema: None,
+            layers: Vec::new(),
+            is_judged,
+        };
+        let mut loader =
+            Loader { manager: self, name, spec, version, loaded, migrations: None, below: None, ingredients };
         let configuration = loader.run(findings);
         Loaded { configuration, ..loader.loaded }
     }
@@ -116,8 +145,7 @@ impl<'a> ConfigurationManager<'a> {
     /// with it, which warnings do not change. It has the defaults of its rules.
     pub fn load_valid(&self, name: &str, findings: &mut Findings) -> Option<Configuration> {
         let n_errors = findings.n_errors();
-        let mut configuration = self.load(name, findings).configuration?;
-        configuration.validate(findings);
+        let mut configuration = self.load_judged(name, findings).configuration?;
         if let Some(rules) = self.rules.get(name) {
             rules.validate(&configuration.merged, findings);
             configuration.merged = rules.apply(&configuration.merged);
@@ -137,18 +165,29 @@ impl<'a> ConfigurationManager<'a> {
     }
 
     /// Opens a layer's document; who asks for it again is told again what is wrong with it.
-    fn open(&self, path: &str, format: Format, bytes: &[u8], findings: &mut Findings) -> Option<Rc<Document>> {
-        if let Some((document, found)) = self.opened.borrow().get(path) {
-            findings.extend(found.clone());
-            return document.clone();
-        }
-        let mut found = Findings::new();
-        let document = self.documents.open(&Arc::from(path), bytes, format, &mut found);
-        let document = document.and_then(|it| with_map(it, &mut found)).map(Rc::new);
-        findings.extend(found.clone());
-        self.opened.borrow_mut().insert(path.to_owned(), (document.clone(), found));
-        document
+    fn open(&self, file: &File<'_>, format: Format, findings: &mut Findings) -> Result<Option<Rc<Document>>, Finding> {
+        let key = (file.path.to_owned(), file.entry.id.clone());
+        let known = self.memory.documents.borrow().get(&key).cloned();
+        let (document, found) = match known {
+            Some(known) => known,
+            None => {
+                let bytes = self.tree.content(file.path, &file.entry, Limits::default().bytes)?;
+                let mut found = Findings::new();
+                let document = self.documents.open(&Arc::from(file.path), &bytes, format, &mut found);
+                let document = document.and_then(|it| with_map(it, &mut found)).map(Rc::new);
+                self.memory.documents.borrow_mut().insert(key, (document.clone(), found.clone()));
+                (document, found)
+            }
+        };
+        findings.extend(found);
+        Ok(document)
     }
+}
+
+/// A file of the repository that is there.
+struct File<'a> {
+    path: &'a str,
+    entry: TreeEntry,
 }
 
 /// Holds a configuration against its schema; returns whether it fits.
@@ -159,6 +198,11 @@ pub fn validate_configuration(configuration: &Configuration, findings: &mut Find
 /// Something could not be read; the findings say why.
 struct Failed;
 
+fn failed(problem: Finding, findings: &mut Findings) -> Failed {
+    findings.push(problem);
+    Failed
+}
+
 /// One configuration on its way from files to a value.
 struct Loader<'a> {
     manager: &'a ConfigurationManager<'a>,
@@ -168,6 +212,7 @@ struct Loader<'a> {
     loaded: Loaded,
     migrations: Option<Box<dyn Migrations>>,
     below: Option<Node>,
+    ingredients: Ingredients,
 }
 
 impl Loader<'_> {
@@ -183,20 +228,60 @@ impl Loader<'_> {
         let layers = below.into_iter().chain(layers).collect();
         let variables = manager.manifest.variables_for(manager.facts);
         let (environment, lookup) = (&manager.facts.environment, |name: &str| variables.get(name).cloned());
-        Some(Configuration::assemble(self.name, environment, layers, schema.ok()?, &lookup, findings))
+        let schema = schema.ok()?;
+        // What migrations make of a document depends on more files than are looked at here.
+        let is_kept = self.migrations.is_none();
+        if let Some((known, found)) = manager.memory.recall(&self.ingredients, &lookup).filter(|_| is_kept) {
+            findings.extend(found);
+            let mut configuration = Configuration::clone(&known);
+            configuration.environment.clone_from(environment);
+            return Some(configuration);
+        }
+        let asked: RefCell<Asked> = RefCell::default();
+        let noted = |name: &str| {
+            let value = lookup(name);
+            asked.borrow_mut().push((name.to_owned(), value.clone()));
+            value
+        };
+        let mut found = Findings::new();
+        let configuration = Configuration::assemble(self.name, environment, layers, schema, &noted, &mut found);
+        if self.ingredients.is_judged {
+            configuration.validate(&mut found);
+        }
+        if is_kept {
+            manager.memory.keep(self.ingredients.clone(), asked.into_inner(), &configuration, &found);
+        }
+        findings.extend(found);
+        Some(configuration)
     }
 
     fn schema(&mut self, findings: &mut Findings) -> Result<Option<ConfigSchema>, Failed> {
         let Some(declared) = &self.spec.schema else { return Ok(None) };
         let path = self.expand(&declared.value, &declared.place, findings)?;
         if path.starts_with(BUILTIN) {
+            self.ingredients.schema = Some((path.clone(), ObjectId::new("")));
             return self.ready(&path, &declared.place, findings).map(Some);
         }
-        let Some((_, bytes)) = self.read(&path, &declared.place, findings)? else {
+        let Some(entry) = self.find(&path, &declared.place, findings)? else {
             findings.push(self.manager.tree.missing(Code::SOURCE_MISSING, &path, &declared.place));
             return Err(Failed);
         };
-        ConfigSchema::parse(&Arc::from(path), &bytes, findings).ok_or(Failed).map(Some)
+        let key = (path.clone(), entry.id.clone());
+        self.ingredients.schema = Some(key.clone());
+        let known = self.manager.memory.schemas.borrow().get(&key).cloned();
+        let (schema, found) = match known {
+            Some(known) => known,
+            None => {
+                let content = self.manager.tree.content(&path, &entry, Limits::default().bytes);
+                let bytes = content.map_err(|it| failed(it, findings))?;
+                let mut found = Findings::new();
+                let schema = ConfigSchema::parse(&Arc::from(path), &bytes, &mut found);
+                self.manager.memory.schemas.borrow_mut().insert(key, (schema.clone(), found.clone()));
+                (schema, found)
+            }
+        };
+        findings.extend(found);
+        schema.ok_or(Failed).map(Some)
     }
 
     fn ready(&self, path: &str, place: &Place, findings: &mut Findings) -> Result<ConfigSchema, Failed> {
@@ -230,11 +315,14 @@ impl Loader<'_> {
         let manager = self.manager;
         let (path, optional) = match &layer.source {
             LayerSource::Variables { prefix } => {
+                let own = manager.facts.variables.iter().filter(|it| it.0.starts_with(prefix));
+                let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+                self.ingredients.layers.push(Ingredient::Variables(prefix.clone(), own));
                 return Ok(Some(variables_layer(prefix, &manager.facts.variables, schema, findings)));
             }
             LayerSource::File { path, optional } => (self.expand(path, &layer.place, findings)?, *optional),
         };
-        let Some((id, bytes)) = self.read(&path, &layer.place, findings)? else {
+        let Some(entry) = self.find(&path, &layer.place, findings)? else {
             if optional {
                 return Ok(None);
             }
@@ -252,7 +340,10 @@ impl Loader<'_> {
             findings.push(Finding::error(Code::VALUE, message).at(&layer.place).hint(hint));
             return Err(Failed);
         };
-        let document = manager.open(&path, format, &bytes, findings).ok_or(Failed)?;
+        let file = File { path: &path, entry };
+        let document = manager.open(&file, format, findings).map_err(|it| failed(it, findings))?.ok_or(Failed)?;
+        let id = file.entry.id;
+        self.ingredients.layers.push(Ingredient::File(path.clone(), id.clone()));
         self.loaded.sealed.extend(document.is_sealed.then_some(id));
         self.migrated(path, document.node.clone(), findings).ok_or(Failed).map(Some)
     }
@@ -288,21 +379,13 @@ impl Loader<'_> {
         Finding::error(Code::MIGRATION_PATH, message).at(place).hint(hint)
     }
 
-    /// Reads a file, which is then one of the inputs, or returns `None` when it does not exist.
-    fn read(
-        &mut self,
-        path: &str,
-        asked_at: &Place,
-        findings: &mut Findings,
-    ) -> Result<Option<(ObjectId, Vec<u8>)>, Failed> {
-        let file = self.manager.tree.read_file(path, Limits::default().bytes, asked_at);
-        if !matches!(file, Ok(None)) {
+    /// Finds a file, which is then one of the inputs, or returns `None` when it does not exist.
+    fn find(&mut self, path: &str, asked_at: &Place, findings: &mut Findings) -> Result<Option<TreeEntry>, Failed> {
+        let found = self.manager.tree.find_file(path, asked_at);
+        if !matches!(found, Ok(None)) {
             self.loaded.inputs.push(path.to_owned());
         }
-        file.map_err(|problem| {
-            findings.push(problem);
-            Failed
-        })
+        found.map_err(|it| failed(it, findings))
     }
 
     fn expand(&self, path: &PathTemplate, place: &Place, findings: &mut Findings) -> Result<String, Failed> {

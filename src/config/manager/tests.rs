@@ -286,3 +286,35 @@ fn m28_a_valid_load_gives_nothing_when_invalid_and_warnings_do_not_block() {
     let (found, told, _) = judged(Rules::default(), &[("config/app.yaml", "server: {host: 5}\n")]);
     assert!(found.is_none() && told.len() == 1, "the schema says no: {told:?}");
 }
+
+#[test]
+fn a_memory_that_is_shared_changes_nothing() {
+    let memory = Rc::new(Memory::default());
+    let trees = [
+        tree(&[]),
+        tree(&[("config/app.yaml", "server: {port: ${PORT:-many}}\nhost: ${NOBODY}\n")]),
+        tree(&[("schemas/app.yaml", "properties: {list: {type: string}}\n")]),
+        tree(&[("config/app.yaml", "a: [\n")]),
+        tree(&[("schemas/app.yaml", "type: nothing\n")]),
+    ];
+    let mut others = vec![facts()];
+    others.push(Facts { environment: "production".into(), ..facts() });
+    others.push(Facts { host: "web-2".into(), ..facts() });
+    others.push(Facts { variables: BTreeMap::from([("PORT".into(), "7".into())]), ..facts() });
+    let mut n_wrong = 0;
+    // Twice, so that what is remembered is used.
+    for (tree, facts) in trees.iter().chain(&trees).flat_map(|tree| others.iter().map(move |it| (tree, it))) {
+        let manifest = manifest::read(tree, &mut Findings::new()).expect("the manifest is right");
+        let load = |manager: ConfigurationManager<'_>| {
+            let mut findings = Findings::new();
+            let judged = manager.load_judged("app", &mut findings);
+            let plain = manager.load("app", &mut findings);
+            (format!("{judged:?} {plain:?}"), findings)
+        };
+        let alone = load(ConfigurationManager::new(tree, &manifest, facts, &Plain));
+        let shared = load(ConfigurationManager::new(tree, &manifest, facts, &Plain).with_memory(&memory));
+        assert_eq!(shared, alone);
+        n_wrong += usize::from(alone.1.has_errors());
+    }
+    assert!(n_wrong > 10, "mistakes are remembered, too: {n_wrong}");
+}
