@@ -44,9 +44,9 @@ fn a_schema_is_inferred_and_its_documents_fit_it() {
     assert_eq!(inferred.json()["required"], serde_json::json!(["port"]));
     fs::write(dir.path().join("s.json"), &inferred.stdout).unwrap();
     headfast(dir.path(), &["schema", "check", "s.json", "a.yaml", "b.toml"]).ends(0);
-    fs::write(dir.path().join("c.yaml"), "prt: 1\nport: x\n").unwrap();
+    fs::write(dir.path().join("c.yaml"), "hsots: 1\nport: x\n").unwrap();
     let wrong = headfast(dir.path(), &["schema", "check", "s.json", "c.yaml"]).ends(3);
-    wrong.says(&["c.yaml:1:1", "did you mean `port`?", "c.yaml:2:7", "2 | port: x", "1 document checked: 2 errors"]);
+    wrong.says(&["c.yaml:1:1", "did you mean `hosts`?", "c.yaml:2:7", "2 | port: x", "1 document checked: 2 errors"]);
     let json = headfast(dir.path(), &["schema", "check", "s.json", "c.yaml", "--json"]).ends(3).json();
     assert_eq!(json["findings"].as_array().map(Vec::len), Some(2));
     fs::write(dir.path().join("d.yaml"), "a: [\n").unwrap();

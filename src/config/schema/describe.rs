@@ -68,7 +68,9 @@ impl<'a> Subject<'a> {
     fn unknown_key(&self, at: &At<'_>, key: &str) -> Finding {
         let place = entry(at.node, key).map_or(&at.node.place, |it| &it.place);
         let known = (self.names_at)(&at.path);
-        let free = known.iter().map(String::as_str).filter(|it| entry(at.node, it).is_none());
+        // What another file, or a default, sets may well be what was meant to be set anew.
+        let is_free = |it: &&str| entry(at.node, it).is_none_or(|it| it.place.file != place.file);
+        let free = known.iter().map(String::as_str).filter(is_free);
         let hint = match nearest(key, free) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if known.is_empty() => None,
