@@ -139,6 +139,7 @@ codes! {
     MIGRATION_PATH Invalid "There is no path between two schema versions.";
     POLICY Refused "A policy denies the revision.";
     POLICY_INVALID Invalid "A policy cannot be read or evaluated.";
+    POLICY_TEST Invalid "A test of a policy does not pass.";
     // Rendering.
     TEMPLATE Invalid "A template cannot be parsed or rendered.";
     UNDEFINED Invalid "A template uses a name that is not defined.";

@@ -25,6 +25,7 @@ mod history;
 mod drift;
 mod why;
 mod why_not;
+mod policy;
 mod control;
 mod order;
 mod transaction;
@@ -75,6 +76,8 @@ enum Verb {
     Drift(drift::Args),
     Why(why::Args),
     WhyNot(why_not::Args),
+    #[command(subcommand)]
+    Policy(policy::Verb),
     #[command(subcommand)]
     Kept(kept::Verb),
     Fsck(fsck::Args),
@@ -141,6 +144,7 @@ fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Drift(args) => drift::run(args, ui),
         Verb::Why(args) => why::run(args, ui),
         Verb::WhyNot(args) => why_not::run(args, ui),
+        Verb::Policy(verb) => policy::run(verb, ui),
         Verb::Kept(verb) => kept::run(verb, ui),
         Verb::Fsck(args) => fsck::run(args, ui),
         Verb::Rollback(args) => control::rollback(args, ui),

@@ -43,6 +43,12 @@ impl KeyPath {
     }
 }
 
+impl From<Vec<String>> for KeyPath {
+    fn from(steps: Vec<String>) -> Self {
+        KeyPath(steps)
+    }
+}
+
 /// Reads the first key, and returns what follows the dot behind it.
 fn step(text: &str) -> Option<(String, Option<&str>)> {
     if !text.starts_with('"') {

@@ -3,7 +3,7 @@
 use super::paths::{check_name, repository_path, template, template_text};
 use super::{
     ConfigurationSpec, Environment, EnvironmentType, HostSpec, LayerSource, LayerSpec, Located, MANIFEST, Manifest,
-    SchemaVersion, order, target,
+    SchemaVersion, order, policies, target,
 };
 use crate::document::decode::{self, Fields};
 use crate::document::{self, Entry, Format, Limits, MergeKeys, Node, Value};
@@ -46,7 +46,9 @@ pub fn load(node: &Node, findings: &mut Findings) -> Option<Manifest> {
         manifest.environments = environments(&mut fields, findings);
     }
     manifest.configurations = configurations(&mut fields, findings);
-    manifest.policies = policies(&mut fields, findings);
+    let path = fields.path("policies");
+    let entries = fields.list("policies", findings).iter();
+    manifest.policies = entries.filter_map(|it| policies::policy(it, &path, findings)).collect();
     manifest.hosts = hosts(&mut fields, findings);
     if fields.required("targets", findings).is_some() {
         for entry in fields.entries("targets", findings) {
@@ -205,11 +207,6 @@ fn schema_version(fields: &mut Fields, findings: &mut Findings) -> SchemaVersion
         }
     }
     versions
-}
-
-fn policies(fields: &mut Fields, findings: &mut Findings) -> Vec<Located<String>> {
-    let path = fields.path("policies");
-    fields.list("policies", findings).iter().filter_map(|it| repository_path(it, &path, findings)).collect()
 }
 
 fn hosts(fields: &mut Fields, findings: &mut Findings) -> BTreeMap<String, HostSpec> {

@@ -4,6 +4,7 @@ mod actions;
 mod load;
 mod order;
 mod paths;
+mod policies;
 mod target;
 #[cfg(test)]
 mod hostile;
@@ -13,6 +14,7 @@ mod tests;
 pub use actions::{is_protected_unit, is_unit};
 pub use load::{load, load_targets, read, variables};
 pub use paths::{check_name, concerns, covers, path_globs};
+pub use policies::{Over, Packages, PolicySpec};
 
 use crate::document::Format;
 use crate::place::Place;
@@ -65,8 +67,8 @@ pub struct Manifest {
     pub environments: BTreeMap<String, Environment>,
     /// The configurations by name.
     pub configurations: BTreeMap<String, ConfigurationSpec>,
-    /// Folders or files of Rego policies.
-    pub policies: Vec<Located<String>>,
+    /// Folders or files of Rego policies, and what they are asked about.
+    pub policies: Vec<PolicySpec>,
     /// The hosts that `check` and previews render for, by name.
     pub hosts: BTreeMap<String, HostSpec>,
     /// The targets, in `after` order.

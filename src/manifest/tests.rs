@@ -111,7 +111,7 @@ fn the_example_of_the_design_loads() {
     );
     assert_eq!(app.layers[4].source, LayerSource::Variables { prefix: "APP_".into() });
     assert_eq!((app.schema_version.of("staging"), app.schema_version.of("production")), (Some(4), Some(3)));
-    assert_eq!(manifest.policies[0].value, "policies");
+    assert_eq!(manifest.policies[0].path.value, "policies");
     let target = &manifest.targets[1];
     assert_eq!((target.mode, target.overrides[0].mode, target.prune), (Some(0o640), Some(0o755), Prune::Owned));
     assert_eq!(target.files[0].to, None);

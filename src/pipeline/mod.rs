@@ -7,6 +7,7 @@
 mod load;
 mod documents;
 mod police;
+mod police_files;
 mod needs;
 mod texts;
 mod explain;
@@ -122,7 +123,7 @@ fn steps(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Optio
     (inputs.on_phase)(Phase::Merge);
     let loaded = configure(&manifest, &targets, inputs, memory, findings);
     (inputs.on_phase)(Phase::Police);
-    police::police(&manifest, inputs, &targets, &loaded, findings);
+    let groups = police::police(&manifest, inputs, &targets, &loaded, findings);
     (inputs.on_phase)(Phase::Render);
     let rendering = crate::render::render(
         &targets,
@@ -139,6 +140,9 @@ fn steps(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Optio
         },
         findings,
     );
+    if let Some(rendering) = &rendering {
+        police_files::police(&groups, &manifest, inputs, rendering, &loaded, findings);
+    }
     needs::name_targets(&targets, inputs.facts, &loaded, findings);
     let configurations = loaded.into_iter().filter_map(|(name, it)| Some((name, it.configuration?))).collect();
     Some(Rendered { rendering: rendering?, configurations, manifest })

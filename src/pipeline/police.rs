@@ -3,27 +3,50 @@
 use super::Inputs;
 use crate::config::{Loaded, redacted};
 use crate::finding::Findings;
-use crate::manifest::{Facts, Manifest, Target};
-use crate::policy::Policies;
+use crate::manifest::{Facts, Manifest, Over, Target};
+use crate::place::Place;
+use crate::policy::{self, Group, Subject};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Holds what would be deployed against the repository's policies. Secret values are redacted: policies print what they see.
+///
+/// Returns the policies that are about rendered files, for [`super::police_files`].
 pub(super) fn police(
     manifest: &Manifest,
     inputs: &Inputs,
     targets: &[&Target],
     loaded: &BTreeMap<String, Loaded>,
     findings: &mut Findings,
-) {
-    if manifest.policies.is_empty() {
-        return;
-    }
-    let policies = Policies::read(inputs.tree, &manifest.policies, findings);
+) -> Vec<Group> {
+    let groups = policy::groups(inputs.tree, &manifest.policies, findings).unwrap_or_default();
     // Of a configuration that could not be made, a policy would judge what is not there.
     let is_whole = loaded.values().all(|it| it.configuration.is_some());
-    if let Some(policies) = policies.filter(|_| is_whole) {
-        policies.evaluate(&input(manifest, inputs.facts, targets, loaded), findings);
+    for group in groups.iter().filter(|it| is_whole && it.over == Over::Configurations) {
+        let locate = |path: &[String]| locate(path, manifest, loaded);
+        let input = input(manifest, inputs.facts, targets, loaded);
+        group.policies.evaluate(Subject { input, data: None, name: None, locate: &locate }, findings);
+    }
+    groups.into_iter().filter(|it| it.over == Over::Files).collect()
+}
+
+/// Returns where a value of `input` was written.
+fn locate(path: &[String], manifest: &Manifest, loaded: &BTreeMap<String, Loaded>) -> Option<Place> {
+    let (kind, rest) = path.split_first()?;
+    let (name, rest) = rest.split_first()?;
+    match kind.as_str() {
+        "configurations" => Some(loaded.get(name)?.configuration.as_ref()?.merged.at(rest)?.place.clone()),
+        "targets" => {
+            let target = manifest.targets.iter().find(|it| it.name == *name)?;
+            let places = [
+                ("path", Some(&target.path.place)),
+                ("owner", target.owner.as_ref().map(|it| &it.place)),
+                ("group", target.group.as_ref().map(|it| &it.place)),
+            ];
+            let key = rest.first().and_then(|key| places.into_iter().find(|it| it.0 == key)).and_then(|it| it.1);
+            Some(key.unwrap_or(&target.place).clone())
+        }
+        _ => None,
     }
 }
 

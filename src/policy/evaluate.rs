@@ -1,8 +1,11 @@
 //! Asking policies.
 
+use super::answer::Answer;
+use super::exceptions::Exceptions;
 use super::load::problem;
-use super::{PACKAGE, Policies, Question};
+use super::{Policies, Question, rule_path};
 use crate::finding::{Code, Finding, Findings};
+use crate::place::Place;
 use regorus::Engine;
 use serde_json::Value as Json;
 
@@ -10,98 +13,106 @@ use serde_json::Value as Json;
 const STACK_BYTES: usize = 128 << 20;
 /// How many messages one rule may give.
 const MAX_MESSAGES: usize = 1_000;
-/// How long a message may be, in characters.
-const MAX_MESSAGE_CHARS: usize = 1_000;
+
+/// What policies are asked about.
+pub struct Subject<'a> {
+    /// What rules see as `input`; it must hold no secret because rules may quote it.
+    pub input: Json,
+    /// What rules see in `data` besides the policies' own.
+    pub data: Option<Json>,
+    /// What the messages are about, for people, when it is one of many.
+    pub name: Option<String>,
+    /// Returns where the value at a path into `input` was written.
+    pub locate: &'a dyn Fn(&[String]) -> Option<Place>,
+}
 
 impl Policies {
-    /// Asks every rule about `input`, which must hold no secret because rules may quote it.
+    /// Asks every rule about a subject. Returns whether all of them answered in time.
     ///
-    /// Messages of `deny` and `violation` are `E_POLICY` errors, those of `warn` warnings. A rule that cannot be evaluated is
-    /// an `E_POLICY_INVALID`, and the others are asked all the same.
-    pub fn evaluate(&self, input: &Json, findings: &mut Findings) {
+    /// Messages of `deny` and `violation` are `E_POLICY` errors, those of `warn` warnings, and those that are excepted infos.
+    /// A rule that cannot be evaluated is an `E_POLICY_INVALID`, and the others are asked all the same.
+    pub fn evaluate(&self, subject: Subject, findings: &mut Findings) -> bool {
         if self.is_empty() {
-            return;
+            return true;
         }
-        let ask = || {
+        let (input, data) = (regorus::Value::from(subject.input), subject.data.map(regorus::Value::from));
+        let answers = apart(|| {
             let mut engine = self.engine.clone();
-            engine.set_input(regorus::Value::from(input.clone()));
+            engine.set_input(input);
             let mut found = Findings::new();
-            self.questions.iter().for_each(|it| it.ask(&mut engine, &mut found));
-            found
-        };
-        // The engine recurses, and the stack of whoever calls may be small.
-        let answer = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, ask);
-            thread.map(std::thread::ScopedJoinHandle::join)
+            if let Some(Err(error)) = data.map(|it| engine.add_data(it)) {
+                found.push(Finding::error(Code::POLICY_INVALID, format!("the data cannot be used: {error}")));
+            }
+            let exceptions = Exceptions::ask(&mut engine, &self.exceptions, &mut found);
+            let mut answers: Vec<Answer> = found.into_iter().map(Answer::plain).collect();
+            for question in &self.questions {
+                question.ask(&mut engine, exceptions.cover(question), &mut answers);
+            }
+            answers
         });
-        match answer {
-            Ok(Ok(found)) => findings.extend(found),
-            Ok(Err(_)) => findings.push(Finding::error(Code::POLICY_INVALID, "the policy engine failed")),
-            Err(error) => {
-                findings.push(Finding::error(Code::POLICY_INVALID, format!("policies cannot be evaluated: {error}")));
+        match answers {
+            Ok(answers) => {
+                let in_time = !answers.iter().any(|it| it.is_late);
+                let name = subject.name.as_deref();
+                findings.extend(answers.into_iter().map(|it| it.finding(name, subject.locate)).collect());
+                in_time
+            }
+            Err(finding) => {
+                findings.push(finding);
+                false
             }
         }
     }
 }
 
+/// Does something on a thread of its own: the engine recurses, and the stack of whoever calls may be small.
+pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Finding> {
+    let result = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        thread.map(std::thread::ScopedJoinHandle::join)
+    });
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) => Err(Finding::error(Code::POLICY_INVALID, "the policy engine failed")),
+        Err(error) => Err(Finding::error(Code::POLICY_INVALID, format!("policies cannot be evaluated: {error}"))),
+    }
+}
+
+/// Returns whether the engine stopped a rule because of its time.
+pub(super) fn is_late(error: &str) -> bool {
+    error.contains("exceeded time limit")
+}
+
 impl Question {
-    fn ask(&self, engine: &mut Engine, findings: &mut Findings) {
-        let answer = engine.eval_rule(format!("data.{PACKAGE}.{}", self.name));
-        let answer = match answer {
+    fn ask(&self, engine: &mut Engine, is_excepted: bool, answers: &mut Vec<Answer>) {
+        let answer = match engine.eval_rule(rule_path(&self.package, &self.name)) {
             Ok(regorus::Value::Undefined | regorus::Value::Bool(false)) => return,
             Ok(answer) => serde_json::to_value(&answer),
-            Err(error) => return findings.push(self.broken(&error.to_string())),
+            Err(error) => return answers.push(self.broken(&error.to_string())),
         };
         let messages = match answer {
             Ok(Json::Array(messages)) => messages,
             Ok(other) => vec![other],
-            Err(error) => return findings.push(self.at(Finding::error(Code::POLICY_INVALID, error.to_string()))),
+            Err(error) => {
+                let finding = self.at(Finding::error(Code::POLICY_INVALID, error.to_string()));
+                return answers.push(Answer::plain(finding));
+            }
         };
         let n_messages = messages.len();
-        for message in messages.into_iter().take(MAX_MESSAGES) {
-            findings.push(self.at(self.finding(message)));
-        }
+        answers.extend(messages.into_iter().take(MAX_MESSAGES).map(|it| self.answer(&it, is_excepted)));
         if n_messages > MAX_MESSAGES {
             let rest = n_messages - MAX_MESSAGES;
-            findings.push(self.at(self.finding(Json::String(format!("and {rest} more of the kind")))));
+            answers.push(self.answer(&Json::String(format!("and {rest} more of the kind")), is_excepted));
         }
     }
 
-    fn broken(&self, text: &str) -> Finding {
-        let finding = problem(text);
-        if text.contains("exceeded time limit") {
+    fn broken(&self, text: &str) -> Answer {
+        if is_late(text) {
             let message = format!("`{}` takes too long", self.name);
-            return self
-                .at(Finding::error(Code::POLICY_INVALID, message).hint("look for nested loops over large lists"));
+            let finding = Finding::error(Code::POLICY_INVALID, message).hint("look for nested loops over large lists");
+            return Answer { finding: self.at(finding), path: None, is_late: true };
         }
-        if finding.place.is_none() { self.at(finding) } else { finding }
-    }
-
-    fn at(&self, finding: Finding) -> Finding {
-        match &self.place {
-            Some(place) => finding.at(place),
-            None => finding,
-        }
-    }
-
-    fn finding(&self, message: Json) -> Finding {
-        let text = match &message {
-            Json::String(text) => Some(text.clone()),
-            Json::Object(map) => map.get("msg").and_then(Json::as_str).map(str::to_owned),
-            Json::Bool(true) => Some(format!("`{}` holds", self.name)),
-            _ => None,
-        };
-        let Some(text) = text else {
-            let message = format!("`{}` gives something that is not a message", self.name);
-            let finding = Finding::error(Code::POLICY_INVALID, message);
-            return finding.hint("give texts, or objects with a text in `msg`");
-        };
-        let text: String = text.chars().take(MAX_MESSAGE_CHARS).collect();
-        let finding = match self.refuses {
-            true => Finding::error(Code::POLICY, text),
-            false => Finding::warning(Code::POLICY, text),
-        };
-        let hint = message.get("hint").and_then(Json::as_str).map(str::to_owned);
-        Finding { hint, ..finding }
+        let finding = problem(text);
+        Answer::plain(if finding.place.is_none() { self.at(finding) } else { finding })
     }
 }

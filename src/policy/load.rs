@@ -1,60 +1,25 @@
-//! Reading policies.
+//! From texts to policies: parsing, and what they may not hold.
 
-use super::{PACKAGE, Policies, Question, recursion, refuses};
-use crate::document::Limits;
+use super::exceptions::EXCEPTION;
+use super::{Policies, Question, RuleName, Sources, data, recursion, refuses};
 use crate::finding::{Code, Finding, Findings};
-use crate::manifest::Located;
+use crate::manifest::Packages;
 use crate::place::Place;
-use crate::revision::{EntryKind, ReadError, Tree, TreeEntry};
 use regorus::{Engine, Value};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one rule may take.
-const MAX_TIME: Duration = Duration::from_secs(5);
 /// The most elements of `numbers.range`.
 const MAX_RANGE: i64 = 1_000_000;
-/// How deep folders of policies may nest.
-const MAX_FOLDERS: u32 = 32;
-/// How many policy files are read.
-const MAX_FILES: usize = 1_000;
 
 impl Policies {
-    /// Reads the files and folders that the manifest's `policies` names; in folders, `*.rego` but not `*_test.rego`.
-    pub fn read(tree: &dyn Tree, sources: &[Located<String>], findings: &mut Findings) -> Option<Policies> {
-        let n_errors = findings.n_errors();
-        let mut reader = Reader { tree, files: Vec::new() };
-        for source in sources {
-            let path = source.value.trim_end_matches('/');
-            match reader.read(path) {
-                Ok(true) => {}
-                Ok(false) => {
-                    let message = format!("there is no policy at `{}`", source.value);
-                    findings.push(Finding::error(Code::SOURCE_MISSING, message).at(&source.place));
-                }
-                Err(problem) => findings.push(problem.at(&source.place)),
-            }
-        }
-        let policies = Policies::load(reader.files, findings)?;
-        (findings.n_errors() == n_errors).then_some(policies)
-    }
-
-    /// Reads policies from pairs of path and content.
-    pub fn load(files: Vec<(String, Vec<u8>)>, findings: &mut Findings) -> Option<Policies> {
-        Policies::load_within(files, MAX_TIME, findings)
-    }
-
-    /// Does the same with another limit on the time that a rule may take.
-    pub(super) fn load_within(
-        files: Vec<(String, Vec<u8>)>,
-        limit: Duration,
-        findings: &mut Findings,
-    ) -> Option<Policies> {
+    /// Makes policies whose rules take up to `limit` each; rules that nobody asks are not mentioned.
+    pub(super) fn of(sources: Sources, limit: Duration, findings: &mut Findings) -> Option<Policies> {
         let n_errors = findings.n_errors();
         let mut engine = engine(limit);
-        let is_any = !files.is_empty();
-        for (path, bytes) in files {
+        let is_any = !sources.rules.is_empty();
+        for (path, bytes) in sources.rules {
             match String::from_utf8(bytes) {
                 Ok(text) => add(&mut engine, &path, text, findings),
                 Err(_) => {
@@ -64,62 +29,24 @@ impl Policies {
             }
         }
         recursion::check(&mut engine, findings);
+        if let Some(node) = &sources.data {
+            data::check(node, &recursion::rules(&mut engine), findings);
+            if let Err(error) = engine.add_data(Value::from(node.to_json())) {
+                findings.push(Finding::error(Code::POLICY_INVALID, format!("the data cannot be used: {error}")));
+            }
+        }
         if findings.n_errors() > n_errors {
             return None;
         }
-        let questions = questions(&mut engine, findings);
+        let Sorted { questions, tests, exceptions, unasked } = sort(&mut engine, &sources.packages);
         if is_any && questions.is_empty() {
-            let message =
-                format!("none of the policies has a rule to ask: `deny`, `violation` or `warn` in `package {PACKAGE}`");
+            let message = format!(
+                "none of the policies has a rule to ask: `deny`, `violation` or `warn` in {}",
+                named(&sources.packages)
+            );
             findings.push(Finding::warning(Code::POLICY_INVALID, message));
         }
-        Some(Policies { engine, questions })
-    }
-}
-
-struct Reader<'a> {
-    tree: &'a dyn Tree,
-    files: Vec<(String, Vec<u8>)>,
-}
-
-impl Reader<'_> {
-    /// Reads a file or folder; returns whether it exists.
-    fn read(&mut self, path: &str) -> Result<bool, Finding> {
-        let unreadable = |error: ReadError| Finding::error(Code::INCOMPLETE, error.to_string());
-        match self.tree.find(path).map_err(unreadable)? {
-            Some(entry) if entry.kind == EntryKind::Directory => self.folder(path, 0).map(|()| true),
-            Some(entry @ TreeEntry { kind: EntryKind::File { .. }, .. }) => self.file(path, &entry).map(|()| true),
-            _ => Ok(false),
-        }
-    }
-
-    fn folder(&mut self, path: &str, depth: u32) -> Result<(), Finding> {
-        let entries = self.tree.list(path).map_err(|error| Finding::error(Code::INCOMPLETE, error.to_string()))?;
-        for entry in entries.unwrap_or_default() {
-            let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
-            let is_policy = name.ends_with(".rego") && !name.ends_with("_test.rego");
-            match entry.kind {
-                EntryKind::Directory if depth < MAX_FOLDERS => self.folder(&path, depth + 1)?,
-                EntryKind::File { .. } if is_policy => self.file(&path, &entry)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &str, entry: &TreeEntry) -> Result<(), Finding> {
-        let unreadable = |error: ReadError| Finding::error(Code::INCOMPLETE, error.to_string());
-        let limit = Limits::default().bytes as u64;
-        if self.tree.size(&entry.id).map_err(unreadable)? > limit {
-            return Err(Finding::error(Code::FILE_TOO_BIG, format!("`{path}` is larger than {limit} bytes")));
-        }
-        if self.files.len() == MAX_FILES {
-            return Err(Finding::error(Code::TOO_MANY_FILES, format!("there are more than {MAX_FILES} policies")));
-        }
-        let bytes = self.tree.blob(&entry.id).map_err(unreadable)?;
-        self.files.push((path.to_owned(), bytes));
-        Ok(())
+        Some(Policies { engine, questions, tests, exceptions, unasked, packages: sources.packages })
     }
 }
 
@@ -183,26 +110,74 @@ fn add(engine: &mut Engine, path: &str, text: String, findings: &mut Findings) {
     }
 }
 
-/// Returns the rules to ask, in the order of their names.
-fn questions(engine: &mut Engine, findings: &mut Findings) -> Vec<Question> {
-    let mut questions: Vec<Question> = Vec::new();
+/// Sorts the rules: which are asked, which test, which never come up, and which packages have exceptions.
+fn sort(engine: &mut Engine, packages: &Packages) -> Sorted {
+    let mut sorted = Sorted::default();
     for rule in recursion::rules(engine) {
-        let Some(refuses) = refuses(&rule.name) else { continue };
-        if rule.package != PACKAGE {
-            let message = format!(
-                "`{}` in `package {}` is never asked; only those in `package {PACKAGE}` are",
-                rule.name, rule.package
-            );
-            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&rule.place));
+        let is_test = ["test_", "todo_test_"].iter().any(|it| rule.name.starts_with(it));
+        if is_test && !sorted.tests.iter().any(|it| it.package == rule.package && it.name == rule.name) {
+            sorted.tests.push(rule);
             continue;
         }
-        match questions.iter_mut().find(|it| it.name == rule.name) {
+        if rule.name == EXCEPTION && !sorted.exceptions.contains(&rule.package) {
+            sorted.exceptions.push(rule.package);
+            continue;
+        }
+        let Some(refuses) = refuses(&rule.name) else { continue };
+        if !is_asked(packages, &rule.package) {
+            sorted.unasked.push(rule);
+            continue;
+        }
+        match sorted.questions.iter_mut().find(|it| it.package == rule.package && it.name == rule.name) {
             Some(question) => question.place = None,
-            None => questions.push(Question { name: rule.name, refuses, place: Some(rule.place) }),
+            None => {
+                let RuleName { package, name, place } = rule;
+                sorted.questions.push(Question { package, name, refuses, place: Some(place) });
+            }
         }
     }
-    questions.sort_by(|a, b| a.name.cmp(&b.name));
-    questions
+    sorted.questions.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
+    sorted
+}
+
+#[derive(Default)]
+struct Sorted {
+    questions: Vec<Question>,
+    tests: Vec<RuleName>,
+    exceptions: Vec<Vec<String>>,
+    unasked: Vec<RuleName>,
+}
+
+/// Returns whether the rules of a package are asked.
+fn is_asked(packages: &Packages, package: &[String]) -> bool {
+    match packages {
+        Packages::All => true,
+        Packages::Named(names) => names.contains(&package.join(".")),
+    }
+}
+
+/// Says which rules nobody asks, although their names say that they want to be.
+pub(super) fn warn_of_unasked(all: &[&Policies], findings: &mut Findings) {
+    for policies in all {
+        let rules = policies.unasked.iter().filter(|rule| !all.iter().any(|it| is_asked(&it.packages, &rule.package)));
+        for rule in rules {
+            let message = format!(
+                "`{}` in `package {}` is never asked; only those in {} are",
+                rule.name,
+                rule.package.join("."),
+                named(&policies.packages)
+            );
+            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&rule.place));
+        }
+    }
+}
+
+/// Returns packages in words: `package main`.
+fn named(packages: &Packages) -> String {
+    match packages {
+        Packages::All => "any package".to_owned(),
+        Packages::Named(names) => names.iter().map(|it| format!("`package {it}`")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Returns the engine's error, which is a text with a snippet, as a finding.

@@ -3,6 +3,7 @@
 //! OPA refuses recursion when it compiles; the engine here notices it for rules while it evaluates, but not for functions,
 //! where it ends the process. So functions that call themselves are refused before, and so are very long rows of rules.
 
+use super::RuleName;
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use regorus::Engine;
@@ -15,18 +16,11 @@ const MAX_RULES: usize = 2_000;
 /// How many rules may need each other in a row.
 pub(super) const MAX_ROW: usize = 100;
 
-/// A rule by name and place.
-pub(super) struct RuleName {
-    pub(super) package: String,
-    pub(super) name: String,
-    pub(super) place: Place,
-}
-
 /// Returns all rules.
 pub(super) fn rules(engine: &mut Engine) -> Vec<RuleName> {
     let mut rules = Vec::new();
     for module in engine.get_modules() {
-        let package = package(module);
+        let package = path(&module.package.refr);
         for rule in &module.policy {
             let name = head(rule).and_then(|it| path(it).into_iter().next()).unwrap_or_default();
             rules.push(RuleName { package: package.clone(), name, place: place(rule) });

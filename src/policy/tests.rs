@@ -1,21 +1,31 @@
 use super::*;
 use crate::config::testing::lines;
 use crate::finding::{Code, Findings, Severity};
-use crate::manifest::Located;
+use crate::manifest::{Located, PolicySpec};
 use crate::revision::MemoryTree;
 use serde_json::{Value as Json, json};
 
 fn load(files: &[(&str, &str)]) -> (Option<Policies>, Findings) {
+    load_within(files, MAX_TIME)
+}
+
+fn load_within(files: &[(&str, &str)], limit: Duration) -> (Option<Policies>, Findings) {
     let mut findings = Findings::new();
-    let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
-    (Policies::load(files, &mut findings), findings)
+    let rules = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+    let policies = Policies::of(Sources { rules, ..Sources::default() }, limit, &mut findings);
+    load::warn_of_unasked(&policies.iter().collect::<Vec<_>>(), &mut findings);
+    (policies, findings)
+}
+
+fn subject(input: Json) -> Subject<'static> {
+    Subject { input, data: None, name: None, locate: &|_| None }
 }
 
 /// Returns what the policies say about `input`.
 #[track_caller]
 fn ask(files: &[(&str, &str)], input: Json) -> String {
     let (policies, mut findings) = load(files);
-    policies.unwrap_or_else(|| panic!("{}", lines(&findings).join("\n"))).evaluate(&input, &mut findings);
+    policies.unwrap_or_else(|| panic!("{}", lines(&findings).join("\n"))).evaluate(subject(input), &mut findings);
     let severities = findings.iter().map(|it| if it.severity == Severity::Error { "" } else { "(warning) " });
     severities.zip(lines(&findings)).map(|(severity, line)| format!("{severity}{line}")).collect::<Vec<_>>().join("\n")
 }
@@ -119,10 +129,8 @@ fn long_rows_of_rules_are_refused_and_shorter_ones_fit_the_stack() {
 #[test]
 fn a_rule_that_takes_too_long_is_stopped() {
     let text = "deny contains \"x\" if {\n\tsome i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j == -1\n}";
-    let mut findings = Findings::new();
-    let files = vec![("a.rego".to_owned(), main_rule(text).into_bytes())];
-    let policies = Policies::load_within(files, std::time::Duration::from_millis(100), &mut findings);
-    policies.expect("they are valid").evaluate(&json!({}), &mut findings);
+    let (policies, mut findings) = load_within(&[("a.rego", &main_rule(text))], Duration::from_millis(100));
+    policies.expect("they are valid").evaluate(subject(json!({})), &mut findings);
     let expected = "a.rego:3:1 E_POLICY_INVALID `deny` takes too long [look for nested loops over large lists]";
     assert_eq!(lines(&findings), [expected]);
 }
@@ -196,13 +204,156 @@ fn policies_are_read_from_files_and_folders_of_a_revision() {
         ("single.rego", "package main\n\nwarn contains \"single\"\n"),
     ]);
     let source = |path: &str| Located { value: path.to_owned(), place: Place::whole("headfast.yaml") };
+    let plain = |path: &str| PolicySpec::plain(source(path));
     let mut findings = Findings::new();
-    let policies = Policies::read(&tree, &[source("policies/"), source("single.rego")], &mut findings);
-    policies.expect("they are valid").evaluate(&json!({}), &mut findings);
+    let all = groups(&tree, &[plain("policies/"), plain("single.rego")], &mut findings).expect("they are valid");
+    assert_eq!(all.len(), 1, "what asks the same is read together");
+    all[0].policies.evaluate(subject(json!({})), &mut findings);
     let messages: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
     assert_eq!(messages, ["base", "more", "single"]);
 
     let mut findings = Findings::new();
-    assert!(Policies::read(&tree, &[source("none")], &mut findings).is_none());
+    assert!(groups(&tree, &[plain("none")], &mut findings).is_none());
     assert_eq!(findings.iter().next().map(|it| it.code), Some(Code::SOURCE_MISSING));
+}
+
+/// Reads policies as the manifest names them.
+#[track_caller]
+fn read(files: &[(&str, &str)], manifest: &str) -> (Option<Vec<Group>>, Findings) {
+    let mut findings = Findings::new();
+    let specs = specs(manifest);
+    let all = groups(&MemoryTree::new(files.iter().copied()), &specs, &mut findings);
+    (all, findings)
+}
+
+#[track_caller]
+fn specs(policies: &str) -> Vec<PolicySpec> {
+    let text = format!("version: 1\nenvironments: {{}}\ntargets: {{}}\npolicies: {policies}\n");
+    let mut findings = Findings::new();
+    let manifest = crate::manifest::read(&MemoryTree::new([("headfast.yaml", text.as_str())]), &mut findings);
+    assert!(findings.is_empty(), "{findings:?}");
+    manifest.expect("a manifest").policies
+}
+
+#[track_caller]
+fn ask_as(files: &[(&str, &str)], manifest: &str, input: Json) -> String {
+    let (all, mut findings) = read(files, manifest);
+    for group in all.unwrap_or_else(|| panic!("{}", lines(&findings).join("\n"))) {
+        group.policies.evaluate(subject(input.clone()), &mut findings);
+    }
+    let shown = |it: &crate::finding::Finding| format!("{:?} {}", it.severity, it.rule.as_deref().unwrap_or("-"));
+    let heads = findings.iter().map(shown);
+    heads.zip(lines(&findings)).map(|(head, line)| format!("{head} {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn packages_are_asked_when_the_manifest_says_so() {
+    let files = [
+        ("p/a.rego", "package main\ndeny contains \"main\"\n"),
+        ("p/b.rego", "package web.tls\ndeny_old contains \"tls\"\n"),
+        ("p/c.rego", "package odd[\"a-b\"]\nwarn contains \"odd\"\n"),
+    ];
+    insta::assert_snapshot!(ask_as(&files, "[{path: p, packages: all}]", json!({})), @r"
+    Error main.deny p/a.rego:2:1 E_POLICY main
+    Warning odd.a-b.warn p/c.rego:2:1 E_POLICY odd
+    Error web.tls.deny_old p/b.rego:2:1 E_POLICY tls
+    ");
+    insta::assert_snapshot!(ask_as(&files, "[p, {path: p, packages: [web.tls]}]", json!({})), @r"
+    Warning - p/c.rego:2:1 E_POLICY_INVALID `warn` in `package odd.a-b` is never asked; only those in `package main` are
+    Warning - p/c.rego:2:1 E_POLICY_INVALID `warn` in `package odd.a-b` is never asked; only those in `package web.tls` are
+    Error main.deny p/a.rego:2:1 E_POLICY main
+    Error web.tls.deny_old p/b.rego:2:1 E_POLICY tls
+    ");
+}
+
+#[test]
+fn data_documents_are_mounted_at_their_folders_and_at_the_root() {
+    let files = [
+        (
+            "p/a.rego",
+            "package main\nimport data.ports\nimport data.limits\ndeny contains msg if { some p in ports.open; p > limits.max; msg := sprintf(\"%d\", [p]) }\n",
+        ),
+        ("p/ports/data.yaml", "open: [80, 8080]\n"),
+        ("p/ports/other.yaml", "open: not data\n"),
+        ("d/limits.json", "{\"limits\": {\"max\": 1000}}"),
+        ("e/limits/x.yaml", "max: 5\n"),
+    ];
+    let all = ask_as(&files, "[{path: p, data: [d/limits.json]}]", json!({}));
+    assert_eq!(all, "Error main.deny p/a.rego:4:1 E_POLICY 8080");
+    let all = ask_as(&files, "[{path: p, data: [e]}]", json!({}));
+    assert_eq!(all.lines().count(), 2, "{all}");
+
+    let (none, findings) = read(&files, "[{path: p, data: [d/limits.json, e, none]}]");
+    assert!(none.is_none());
+    insta::assert_snapshot!(lines(&findings).join("\n"), @r"
+        e/limits/x.yaml:1:6 E_POLICY_INVALID `data.limits.max` is set to something else at d/limits.json:1:20 [remove one of them]
+        headfast.yaml:4:47 E_SOURCE_MISSING there is no data at `none`
+    ");
+    let files = [("p/a.rego", "package main\ndeny contains \"x\"\n"), ("p/main/data.json", "{\"deny\": []}")];
+    insta::assert_snapshot!(lines(&read(&files, "[p]").1).join("\n"), @"p/main/data.json:1:10 E_POLICY_INVALID the data stands where the rule `main.deny` is, at p/a.rego:2:1 [rename one of them]");
+}
+
+#[test]
+fn exceptions_except_named_and_bare_rules() {
+    let rules = "package main\nimport rego.v1\ndeny_root contains \"root\"\nviolation contains \"bare\"\ndeny_port contains \"port\"\n";
+    let ask = |exception: &str| ask_as(&[("p/a.rego", &format!("{rules}{exception}\n"))], "[p]", json!({"host": "db"}));
+    insta::assert_snapshot!(ask("exception contains rules if { input.host == \"db\"; rules := [\"root\", \"\"] }"), @r"
+    Error main.deny_port p/a.rego:5:1 E_POLICY port
+    Info main.deny_root p/a.rego:3:1 E_POLICY excepted: root
+    Info main.violation p/a.rego:4:1 E_POLICY excepted: bare
+    ");
+    assert!(!ask("exception contains [\"root\"] if input.host == \"web\"").contains("excepted"));
+    let wrong = ask("exception contains \"root\"");
+    assert!(wrong.contains("not a list of names") && wrong.contains("Error main.deny_root"), "{wrong}");
+    let old = "package main\ndeny_a[msg] { msg := \"a\" }\nexception[rules] { rules := [\"a\"] }\n";
+    assert_eq!(ask_as(&[("p/a.rego", old)], "[p]", json!({})), "Info main.deny_a p/a.rego:2:1 E_POLICY excepted: a");
+}
+
+#[test]
+fn a_message_may_say_which_value_it_is_about() {
+    for path in ["[\"a\", \"b\"]", "\"a.b\"", "\"/a/b\"", "\"input.a.b\"", "[\"input\", \"a\", \"b\"]"] {
+        let rule = main_rule(&format!("deny contains {{\"msg\": \"x\", \"path\": {path}}}"));
+        let (policies, mut findings) = load(&[("a.rego", &rule)]);
+        let locate = |path: &[String]| (path == ["a", "b"]).then(|| Place::new(&"config.yaml".into(), 7, 3));
+        let subject = Subject { locate: &locate, ..subject(json!({})) };
+        policies.expect("they are valid").evaluate(subject, &mut findings);
+        assert_eq!(lines(&findings), ["config.yaml:7:3 E_POLICY x [`main.deny` says so, at a.rego:3:1]"], "{path}");
+        assert_eq!(findings.iter().next().and_then(|it| it.pointer.as_deref()), Some("/a/b"));
+    }
+}
+
+#[test]
+fn tests_of_policies_pass_fail_err_or_are_skipped() {
+    let tree = MemoryTree::new([
+        ("p/a.rego", "package main\nimport rego.v1\ndeny contains \"root\" if input.user == \"root\"\n"),
+        (
+            "p/a_test.rego",
+            "package main_test\nimport rego.v1\nimport data.main\n\
+             test_root_is_denied if count(main.deny) == 1 with input as {\"user\": \"root\"}\n\
+             test_others_are_not if { print(\"seen\"); count(main.deny) == 1 with input as {\"user\": \"app\"} }\n\
+             test_broken if startswith(1, \"x\")\n\
+             todo_test_later if false\n\
+             test_data if data.limit == 5 with data.limit as 5\n",
+        ),
+    ]);
+    let run = |policies: &str, run: &str| {
+        let mut findings = Findings::new();
+        let tested = test(&tree, &specs(policies), run, &mut findings).expect("they can be read");
+        assert!(findings.is_empty());
+        let line = |it: &Tested| {
+            let why = it.finding.as_ref().map(|it| format!(" {}: {}", it.code, it.message)).unwrap_or_default();
+            format!("{:?} {} {}{why}{}", it.outcome, it.name, it.place, it.prints.concat())
+        };
+        tested.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let all = run("[p]", "");
+    insta::assert_snapshot!(all, @r"
+        Pass main_test.test_root_is_denied p/a_test.rego:4:1
+        Fail main_test.test_others_are_not p/a_test.rego:5:1 E_POLICY_TEST: `main_test.test_others_are_not` does not holdp/a_test.rego:5: seen
+        Error main_test.test_broken p/a_test.rego:6:1 E_POLICY_INVALID: `startswith` expects string argument. Got `1` instead
+        Skipped main_test.todo_test_later p/a_test.rego:7:1
+        Pass main_test.test_data p/a_test.rego:8:1
+    ");
+    assert_eq!(run("[p, {path: p/a.rego, packages: all}]", ""), all, "each is run once");
+    assert_eq!(run("[p]", "root_is").lines().count(), 1);
 }

@@ -28,6 +28,7 @@ mod outcomes;
 mod output;
 mod over_ssh;
 mod poison;
+mod policy;
 mod process_faults;
 mod process_signals;
 mod rollbacks;

@@ -338,3 +338,54 @@ fn a_final_slash_puts_a_single_file_into_a_folder() {
     assert_eq!(path("conf.d/b.conf"), "conf.d/b.conf");
     assert_eq!(path("."), "a.conf");
 }
+
+#[test]
+fn policies_look_at_rendered_files_one_by_one() {
+    let policy = "package main
+import rego.v1
+deny contains {\"msg\": sprintf(\"port %v\", [input.server.port]), \"path\": \"server.port\"} if to_number(input.server.port) < 1024
+warn contains msg if { not input.server; msg := sprintf(\"no server on %s\", [data.headfast.host]) }
+";
+    let rest = "
+policies: [{path: policies, over: files}]
+configurations: {app: {layers: [a.yaml]}}
+targets:
+  app:
+    path: /srv/app
+    files:
+      - {write: out.json, configuration: app}
+      - {write: out.env, configuration: app, select: server}
+      - {copy: files}
+      - {template: t.toml.j2, to: t.toml}
+      - {copy: free.conf}
+";
+    let files = format!(
+        "//- a.yaml\nserver:\n  port: 80\n//- files/b.yaml\n# a copy\nserver: {{port: 443}}\n\
+         //- t.toml.j2\n[server]\nport = 22\n//- free.conf\nthis {{ is not INI;\n//- policies/a.rego\n{policy}"
+    );
+    let world = World::manifest(rest, &files);
+    insta::assert_snapshot!(list(&world.run().1).join("\n"), @r#"
+        files/b.yaml:2:16 E_POLICY port 443 (in `app/b.yaml`) (`main.deny` says so, at policies/a.rego:3:1) | server: {port: 443}
+        policies/a.rego:4:1 warning E_POLICY no server on web-1 (in `app/out.env`) | warn contains msg if { not input.server; msg := sprintf("no server on %s", [data.headfast.host]) }
+        a.yaml:2:9 E_POLICY port 80 (in `app/out.json`) (`main.deny` says so, at policies/a.rego:3:1) | port: 80
+        t.toml.j2 E_POLICY port 22 (in `app/t.toml`) (`main.deny` says so, at policies/a.rego:3:1)
+    "#);
+    let chosen = rest.replace("over: files", "over: files, match: ['app/out.*', '*.conf']");
+    insta::assert_snapshot!(list(&World::manifest(&chosen, &files).run().1).join("\n"), @r#"
+        headfast.yaml:15:9 E_POLICY_INVALID policies cannot look at `app/free.conf`: expected `[section]`, `key = value` or a comment (line 1) (mend the file, or leave it out with `match`) | - {copy: free.conf}
+        policies/a.rego:4:1 warning E_POLICY no server on web-1 (in `app/out.env`) | warn contains msg if { not input.server; msg := sprintf("no server on %s", [data.headfast.host]) }
+        a.yaml:2:9 E_POLICY port 80 (in `app/out.json`) (`main.deny` says so, at policies/a.rego:3:1) | port: 80
+    "#);
+}
+
+#[test]
+fn policies_point_at_the_value_of_a_configuration() {
+    let rest = "
+policies: [policies]
+configurations: {app: {layers: [a.yaml]}}
+targets: {app: {path: /srv/app, mode: '0644', files: [{write: out.json, configuration: app}]}}";
+    let policy =
+        "package main\ndeny contains {\"msg\": \"too low\", \"path\": [\"configurations\", \"app\", \"port\"]}\n";
+    let world = World::manifest(rest, &format!("//- a.yaml\n# the port\nport: 80\n//- policies/a.rego\n{policy}"));
+    world.refused(&["a.yaml:2:7 E_POLICY too low (`main.deny` says so, at policies/a.rego:2:1) | port: 80"]);
+}
