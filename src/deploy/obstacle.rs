@@ -224,7 +224,7 @@ impl ConfigurationDeployer<'_> {
     /// Returns what became of a commit that is live, or a part of what is live.
     fn past(&self, revision: &ObjectId, live: &Deployment) -> Result<Option<Obstacle>, Error> {
         if live.revision == *revision {
-            let reason = format!("it is live, by deployment {}", live.id);
+            let reason = format!("deployment {} brought it here", live.id);
             return Ok(Some(Obstacle::new(Gate::Live, reason).of(revision).since(live.finished_at.clone())));
         }
         if !self.mirror.borrow().is_ancestor(revision, &live.revision)? {

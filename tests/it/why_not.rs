@@ -16,7 +16,7 @@ fn why_not_names_the_gate_since_when_and_what_unblocks() {
     let host = TestHost::new();
     host.commit(&[("headfast.yaml", MANIFEST), ("files/a", "A")]);
     host.run(&["sync"]).ends(0);
-    host.run(&["why-not"]).ends(0).says(&["is live", "by deployment 1"]);
+    host.run(&["why-not"]).ends(0).says(&["is live", "deployment 1 brought it here"]);
     let next = host.commit(&[("files/a", "B")]);
     host.run(&["why-not", &next]).ends(0).says(&["no such commit is not live", "unblock", "headfast sync"]);
     host.run(&["suspend", "--reason", "exams"]).ends(0);
