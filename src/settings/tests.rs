@@ -181,7 +181,11 @@ fn d11_an_empty_file_is_refused() {
     }
     insta::assert_snapshot!(host.refused("{}"), @"agent.yaml:1:1 E_MISSING_KEY: `repositories` is missing |{}|");
     insta::assert_snapshot!(host.refused("repositories: []"), @"agent.yaml:1:15 E_VALUE: `repositories` names none |repositories: []|");
-    assert!(host.refused("a: &a {}\n<<: *a\n").contains("E_YAML_MERGE"));
+}
+
+#[test]
+fn d04_merge_keys_are_refused_in_agent_yaml() {
+    assert!(Host::new().refused("a: &a {}\n<<: *a\n").contains("E_YAML_MERGE"));
 }
 
 #[test]

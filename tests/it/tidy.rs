@@ -210,13 +210,17 @@ fn the_rooms_are_declared_in_reading_order() {
     assert!(positions.is_sorted(), "declare the rooms in the order of ARCHITECTURE.md: {declared:?}");
 }
 
+/// The sections of the list of faults that are in the documents, and their last rows.
+const SECTIONS: &[(char, u32)] =
+    &[('B', 23), ('D', 18), ('E', 14), ('F', 14), ('H', 32), ('I', 27), ('K', 11), ('L', 17), ('O', 16)];
+
 /// Every row of the list of faults has its line in the documents, and every test that one names exists.
 #[test]
 fn the_tests_of_reliability_md_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("docs/reliability.md")).expect("the document is there");
-    for (section, last) in [('B', 23), ('H', 32), ('I', 27), ('K', 11), ('L', 17), ('O', 16)] {
-        for row in 1..=last {
+    for (section, last) in SECTIONS {
+        for row in 1..=*last {
             let line = text.lines().find(|it| it.starts_with(&format!("| {section}{row} |")));
             let line = line.unwrap_or_else(|| panic!("{section}{row} is missing"));
             assert!(!line.contains("**none**"), "{section}{row} names no test, and does not say why");
