@@ -66,6 +66,17 @@ fn d02_deep_nesting_is_refused() {
 }
 
 #[test]
+fn d05_tabs_as_indentation_say_to_use_spaces() {
+    for (text, line) in [("a:\n\tb: 1\n", 2), ("a:\n  b: 1\n\tc: 2\n", 3), ("a: |\n\tx\n", 2), ("a:\n\t- 1\n", 2)] {
+        let (_, findings) = read_with(Format::Yaml, text.as_bytes(), MergeKeys::Apply);
+        let finding = findings.iter().next().expect("a finding");
+        let place = finding.place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column, finding.code), (line, 1, Code::SYNTAX), "{text:?}");
+        assert_eq!(finding.hint.as_deref(), Some("indent with spaces"), "{text:?}");
+    }
+}
+
+#[test]
 fn d14_no_prefix_panics() {
     for (format, text) in SAMPLES {
         for end in 0..=text.len() {

@@ -156,9 +156,22 @@ impl Builder<'_, '_> {
             | ErrorKind::InvalidLowSurrogate
             | ErrorKind::UnpairedLowSurrogate
             | ErrorKind::InvalidUnicodeEscape => self.error(Code::ENCODING, offset, surrogate),
+            ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabAtBlockScalarStart
+            | ErrorKind::TabInPlainScalar => self.tab(offset),
             ErrorKind::AnchorCountOverflow => self.error(Code::YAML_ALIASES, offset, "too many anchors"),
             kind => self.error(Code::SYNTAX, offset, kind.to_string()),
         }
+    }
+
+    /// The parser names where the line or the text began that the tab is in.
+    fn tab(&mut self, offset: usize) {
+        let line = self.source.text.get(..offset).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1);
+        let tab = self.source.text[line..].find('\t').map_or(offset, |it| line + it);
+        let finding = Finding::error(Code::SYNTAX, "a tab cannot indent").at(&self.source.place(tab));
+        self.findings.push(finding.hint("indent with spaces"));
     }
 
     fn too_deep(&mut self, offset: usize) {
