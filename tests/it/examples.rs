@@ -40,6 +40,50 @@ fn app_with_environments_passes_check() {
     passes("app-with-environments");
 }
 
+/// Copies a folder; outside of a repository no line has a commit, so what is printed stays the same.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("makes a folder");
+    for entry in std::fs::read_dir(from).expect("the folder is readable") {
+        let entry = entry.expect("the entry is readable");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("the entry has a type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("copies");
+        }
+    }
+}
+
+/// Returns the commands of the console blocks, each with what the document says that it prints.
+fn sessions(text: &str) -> Vec<(&str, &str)> {
+    let blocks = text.split("```console\n").skip(1).filter_map(|it| it.split("```").next());
+    let sessions = blocks.flat_map(|it| it.split("$ ").skip(1));
+    sessions.map(|it| it.split_once('\n').expect("a command ends")).collect()
+}
+
+#[test]
+fn the_readmes_of_the_examples_print_what_headfast_prints() {
+    let place = tempfile::tempdir().expect("a folder");
+    copy(&folder(""), &place.path().join("examples"));
+    for name in ["nginx-site", "prometheus-node", "app-with-environments"] {
+        let text = std::fs::read_to_string(folder(name).join("README.md")).expect("there is one");
+        let mut verbs = Vec::new();
+        for (command, said) in sessions(&text) {
+            let words: Vec<&str> = command.split(' ').collect();
+            assert_eq!(words[0], "headfast", "{name}: {command}");
+            verbs.push(words[1]);
+            let mut headfast = Command::new(env!("CARGO_BIN_EXE_headfast"));
+            let output =
+                headfast.args(&words[1..]).env_clear().current_dir(place.path()).output().expect("headfast runs");
+            assert_eq!(output.status.code(), Some(0), "{name}: {command}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(String::from_utf8_lossy(&output.stdout), said, "{name}: {command}");
+        }
+        for verb in ["check", "why"] {
+            assert!(verbs.contains(&verb), "examples/{name}/README.md does not show `headfast {verb}`");
+        }
+    }
+}
+
 #[test]
 fn every_example_is_tested_and_complete() {
     let tested = include_str!("examples.rs");
