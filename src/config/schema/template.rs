@@ -224,10 +224,11 @@ fn write(items: &[Item], path: &str, unfilled: &[String], lines: &mut Vec<String
                 own.extend(below.into_iter().map(|it| if it.is_empty() { it } else { format!("  {it}") }));
             }
         }
-        if item.is_active && unfilled.contains(&path) {
-            if let Some(last) = own.first_mut() {
-                last.push_str("  # CHANGE ME");
-            }
+        if item.is_active
+            && unfilled.contains(&path)
+            && let Some(first) = own.first_mut()
+        {
+            first.push_str("  # CHANGE ME");
         }
         let commented = |line: String| if line.is_empty() { "#".to_owned() } else { format!("# {line}") };
         match item.is_active {
