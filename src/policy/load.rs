@@ -1,7 +1,7 @@
 //! From texts to policies: parsing, and what they may not hold.
 
 use super::exceptions::EXCEPTION;
-use super::{Policies, Question, RuleName, Sources, data, recursion, refuses};
+use super::{Policies, Question, RuleName, Sources, data, heads, recursion, refuses};
 use crate::finding::{Code, Finding, Findings};
 use crate::manifest::Packages;
 use crate::place::Place;
@@ -29,6 +29,7 @@ impl Policies {
             }
         }
         recursion::check(&mut engine, findings);
+        heads::check(&mut engine, findings);
         if let Some(node) = &sources.data {
             data::check(node, &recursion::rules(&mut engine), findings);
             if let Err(error) = engine.add_data(Value::from(node.to_json())) {

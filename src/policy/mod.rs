@@ -9,6 +9,7 @@ mod read;
 mod data;
 mod evaluate;
 mod exceptions;
+mod heads;
 mod answer;
 mod unit;
 mod recursion;

@@ -357,3 +357,36 @@ fn tests_of_policies_pass_fail_err_or_are_skipped() {
     assert_eq!(run("[p, {path: p/a.rego, packages: all}]", ""), all, "each is run once");
     assert_eq!(run("[p]", "root_is").lines().count(), 1);
 }
+
+#[test]
+fn a_head_that_looks_something_up_is_a_warning_and_a_body_is_not() {
+    let found = |text: &str| lines(&load(&[("a.rego", &main_rule(&format!("import rego.v1\n{text}")))]).1);
+    for (text, column) in [
+        ("deny contains sprintf(\"%s\", [job.every]) if some job in input.jobs", 15),
+        ("deny contains {\"msg\": job.name} if { some job in input.jobs }", 15),
+        ("deny contains input.jobs[i].name if input.jobs[i].name != \"x\"", 15),
+        ("times[job.name] := job.every if some job in input.jobs\ndeny contains \"x\" if times.a", 7),
+    ] {
+        let found = found(text);
+        let place = format!("a.rego:4:{column} E_POLICY_INVALID when something that is looked up here does not exist");
+        assert!(found.len() == 1 && found[0].starts_with(&place), "{text}: {found:?}");
+    }
+    for text in [
+        "deny contains msg if { some job in input.jobs; msg := sprintf(\"%s\", [job.every]) }",
+        "deny contains {\"msg\": msg} if { some msg in input.jobs }",
+        "deny contains input.name if input.name != \"x\"",
+        "name(job) := job.name if job.is_named\ndeny contains \"x\" if name(input)",
+    ] {
+        assert_eq!(found(text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn an_item_without_a_key_silences_no_other_when_the_message_is_made_in_the_body() {
+    let rule = main_rule(
+        "import rego.v1\ndeny contains msg if { some job in input.jobs; msg := sprintf(\"%s: %s\", [job.name, job.every]) }",
+    );
+    let jobs = json!({"jobs": [{"name": "a", "every": "1s"}, {"name": "b"}, {"name": "c", "every": "2s"}]});
+    let told = ask(&[("a.rego", &rule)], jobs);
+    assert!(told.contains("a: 1s") && told.contains("c: 2s"), "{told}");
+}
