@@ -1,17 +1,15 @@
 //! A checkout on this machine, for the verbs that need no host: its manifest, and renderings of its working tree.
 
 use super::exit::Failure;
-use crate::config::Memory;
 use crate::finding::{Code, Finding, Findings};
 use crate::git::WorkTree;
 use crate::manifest::{Facts, Manifest};
-use crate::pipeline::{self, Explanation, Inputs, Rendered};
+use crate::pipeline::{self, Explanation, Inputs, Memory, Rendered};
 use crate::render::Content;
 use crate::revision::Tree;
 use crate::secrets::SecretManager;
 use crate::settings::{AgeSources, Surroundings};
 use std::path::Path;
-use std::rc::Rc;
 
 /// What templates see as `revision`: a working tree is no commit yet.
 const NO_REVISION: &str = "0000000000000000000000000000000000000000";
@@ -21,7 +19,7 @@ pub struct Checkout {
     tree: WorkTree,
     secrets: SecretManager,
     /// What renderings for several hosts have alike.
-    memory: Rc<Memory>,
+    memory: Memory,
 }
 
 impl Checkout {
@@ -30,7 +28,7 @@ impl Checkout {
         let tree = WorkTree::open(dir).map_err(|it| Failure::new(Finding::error(Code::NOT_FOUND, it.to_string())))?;
         let identities = AgeSources::of_environment(&Surroundings::of_process()).read()?;
         let secrets = SecretManager::new(&identities).map_err(Failure::new)?;
-        Ok(Checkout { tree, secrets, memory: Rc::default() })
+        Ok(Checkout { tree, secrets, memory: Memory::default() })
     }
 
     /// Returns its files.
@@ -53,9 +51,20 @@ impl Checkout {
         pipeline::render_with(&self.inputs(facts), &self.memory, findings)
     }
 
-    /// Renders another tree for a host, as if it were the working tree.
-    pub fn render_tree(&self, tree: &dyn Tree, facts: &Facts, findings: &mut Findings) -> Option<Rendered> {
-        pipeline::render_with(&Inputs { tree, ..self.inputs(facts) }, &self.memory, findings)
+    /// Renders another tree for a host, as if it were the working tree; `memory` is that tree's.
+    pub fn render_tree(
+        &self,
+        tree: &dyn Tree,
+        memory: &Memory,
+        facts: &Facts,
+        findings: &mut Findings,
+    ) -> Option<Rendered> {
+        pipeline::render_with(&Inputs { tree, ..self.inputs(facts) }, memory, findings)
+    }
+
+    /// Returns a memory for another tree.
+    pub fn memory_beside(&self) -> Memory {
+        self.memory.beside()
     }
 
     /// Explains where a file of a target comes from.

@@ -8,6 +8,7 @@ use crate::place::Place;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::Digest;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The name of the layer that holds the schema's defaults.
 const DEFAULTS: &str = "defaults";
@@ -20,19 +21,19 @@ pub struct Layer {
     /// The file's path, `env:PREFIX_`, `defaults`, `migrations` or `set`.
     pub name: String,
     /// The values, migrated, before interpolation.
-    pub node: Node,
+    pub node: Arc<Node>,
     /// Which migrations the document went through, in words, when it did.
     pub migrated: Option<String>,
 }
 
 impl Layer {
     /// Returns a layer that was not migrated.
-    pub fn new(name: impl Into<String>, node: Node) -> Self {
-        Layer { name: name.into(), node, migrated: None }
+    pub fn new(name: impl Into<String>, node: impl Into<Arc<Node>>) -> Self {
+        Layer { name: name.into(), node: node.into(), migrated: None }
     }
 }
 
-/// A merged data tree: layers, with the origin of every value.
+/// A merged data tree: layers, with the origin of every value. A copy shares the values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Configuration {
     /// Its name in the manifest.
@@ -42,7 +43,7 @@ pub struct Configuration {
     /// Where its values come from, the lowest layer first.
     pub layers: Vec<Layer>,
     /// The values, interpolated.
-    pub merged: Node,
+    pub merged: Arc<Node>,
     /// The schema that it is held against.
     pub schema: Option<ConfigSchema>,
     /// The revision that it was read from, when it is known.
@@ -109,7 +110,7 @@ impl Configuration {
             name: name.to_owned(),
             environment: environment.to_owned(),
             layers,
-            merged,
+            merged: Arc::new(merged),
             schema,
             version: None,
             loaded_at: None,
@@ -131,9 +132,9 @@ impl Configuration {
         }
         let node = Node::new(value, place);
         if let Some(layer) = self.layers.last_mut() {
-            put(&mut layer.node, path, node.clone());
+            put(Arc::make_mut(&mut layer.node), path, node.clone());
         }
-        put(&mut self.merged, path, node);
+        put(Arc::make_mut(&mut self.merged), path, node);
     }
 
     /// Returns every layer that sets the value at `path`, the lowest first.
@@ -215,7 +216,7 @@ impl Configuration {
 
 fn merged(name: &str, layers: &[Layer]) -> Node {
     let empty = Node::new(Value::Map(Map::new()), Place::whole(name));
-    layers.iter().fold(empty, |base, layer| merge(base, layer.node.clone()))
+    layers.iter().fold(empty, |base, layer| merge(base, Node::clone(&layer.node)))
 }
 
 /// Sets a value, which makes its parents into maps.
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn m17_an_export_has_six_keys_and_no_secret() {
         let mut configuration = assembled(&[("a", json!({"k": 1, "password": "hunter2"}))], None);
-        configuration.merged = secret_at(configuration.merged, "password");
+        configuration.merged = secret_at(Node::clone(&configuration.merged), "password").into();
         let time = "2026-01-02T03:04:05Z".parse().expect("a time");
         configuration.loaded_at = Some(time);
         let copy = configuration.clone();

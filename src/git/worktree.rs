@@ -2,7 +2,6 @@
 
 use crate::revision::{EntryKind, ObjectId, ReadError, Tree, TreeEntry};
 use git2::{ObjectType, Oid};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -10,15 +9,24 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The files below a directory, with the ids that git would give them.
 ///
 /// Nothing is ignored but `.git`, and what git cannot hold: sockets, devices and pipes. A folder's id is not git's, for
-/// that would mean to read all that is below it; it only tells folders apart.
+/// that would mean to read all that is below it; it only tells folders apart. Each path is looked at once: what changes
+/// later does not show.
 pub struct WorkTree {
     root: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// What is at each path that was asked for.
+    entries: HashMap<String, Option<TreeEntry>>,
     /// Where the content of each id that was given out can be read.
-    known: RefCell<HashMap<ObjectId, PathBuf>>,
+    contents: HashMap<ObjectId, PathBuf>,
 }
 
 impl WorkTree {
@@ -26,7 +34,7 @@ impl WorkTree {
     pub fn open(dir: &Path) -> Result<WorkTree, ReadError> {
         super::libgit2::prepare();
         match fs::metadata(dir) {
-            Ok(it) if it.is_dir() => Ok(WorkTree { root: dir.to_owned(), known: RefCell::default() }),
+            Ok(it) if it.is_dir() => Ok(WorkTree { root: dir.to_owned(), known: Mutex::default() }),
             Ok(_) => Err(ReadError { what: dir.display().to_string(), reason: "it is not a folder".into() }),
             Err(error) => Err(failed(dir, &error)),
         }
@@ -74,22 +82,35 @@ impl WorkTree {
         };
         let id = super::id(oid);
         if kind != EntryKind::Directory {
-            self.known.borrow_mut().insert(id.clone(), place.to_owned());
+            self.known().contents.insert(id.clone(), place.to_owned());
         }
         Ok(Some(TreeEntry { name: name.as_bytes().to_vec(), kind, id }))
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn place_of(&self, id: &ObjectId) -> Result<PathBuf, ReadError> {
-        let place = self.known.borrow().get(id).cloned();
+        let place = self.known().contents.get(id).cloned();
         place.ok_or_else(|| ReadError { what: id.to_string(), reason: "no such file was seen".into() })
     }
 }
 
 impl Tree for WorkTree {
     fn find(&self, path: &str) -> Result<Option<TreeEntry>, ReadError> {
-        let Some((place, found)) = self.locate(path)? else { return Ok(None) };
-        let name = OsStr::new(path.rsplit('/').next().unwrap_or_default());
-        self.entry(name, &place, &found)
+        if let Some(known) = self.known().entries.get(path) {
+            return Ok(known.clone());
+        }
+        let entry = match self.locate(path)? {
+            Some((place, found)) => {
+                let name = OsStr::new(path.rsplit('/').next().unwrap_or_default());
+                self.entry(name, &place, &found)?
+            }
+            None => None,
+        };
+        self.known().entries.insert(path.to_owned(), entry.clone());
+        Ok(entry)
     }
 
     fn list(&self, path: &str) -> Result<Option<Vec<TreeEntry>>, ReadError> {

@@ -16,12 +16,12 @@ impl Documents for SecretManager {
         if !is_sealed {
             let node = document::parse(format, file, bytes, &Limits::default(), MergeKeys::Apply, findings)?;
             if !secrets::is_sops(&node) {
-                return Some(Document { node, is_sealed });
+                return Some(Document { node: Arc::new(node), is_sealed });
             }
         }
         // Of a document that holds encrypted values and nothing that says how to open them, the attempt says what is missing.
         let node = self.decrypt(file, bytes, format, findings)?;
-        is_sealed.then_some(Document { node, is_sealed })
+        is_sealed.then(|| Document { node: Arc::new(node), is_sealed })
     }
 
     fn migrations(

@@ -2,7 +2,7 @@
 
 mod values;
 
-use super::{Inputs, documents, load, needs, texts};
+use super::{Inputs, Memory, documents, load, needs, texts};
 use crate::config::{ConfigurationManager, Loaded};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::{MANIFEST, Manifest, OutputKind, Publish, Target};
@@ -117,7 +117,7 @@ pub fn explain(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<E
 }
 
 fn steps(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explanation> {
-    let manifest = load::manifest(inputs, findings)?;
+    let manifest = load::manifest(inputs, &Memory::default(), findings)?;
     let (target, rest) = target_of(&manifest, inputs, what, findings)?;
     let manager = ConfigurationManager::new(inputs.tree, &manifest, inputs.facts, inputs.secrets);
     let mut loaded = BTreeMap::new();

@@ -1,15 +1,16 @@
 //! The manifest, and the environment in it.
 
-use super::Inputs;
+use super::{Inputs, Memory};
 use crate::document::{Node, Value};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::{self, MANIFEST, Manifest};
 use crate::place::Place;
+use std::sync::Arc;
 
 /// Returns what the repository's manifest says, or the host's targets when it declares some.
-pub(super) fn manifest(inputs: &Inputs, findings: &mut Findings) -> Option<Manifest> {
+pub(super) fn manifest(inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Arc<Manifest>> {
     let Some(targets) = inputs.targets.filter(|it| declares_some(it)) else {
-        let manifest = manifest::read(inputs.tree, findings)?;
+        let manifest = memory.manifest(inputs, findings)?;
         return has_environment(&manifest, &inputs.facts.environment, findings).then_some(manifest);
     };
     let whole = Place::whole(MANIFEST);
@@ -20,7 +21,7 @@ pub(super) fn manifest(inputs: &Inputs, findings: &mut Findings) -> Option<Manif
         findings.push(Finding::warning(Code::UNSUPPORTED, message).at(&whole));
     }
     // They are in whatever environment the host says.
-    manifest::load_targets(targets, findings)
+    manifest::load_targets(targets, findings).map(Arc::new)
 }
 
 /// Returns whether the `targets` of agent.yaml hold any; `targets: []` does not.

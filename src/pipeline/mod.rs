@@ -5,6 +5,7 @@
 //! so that one push shows everything that is wrong with it; what could not be made is passed over by the steps after it.
 
 mod load;
+mod memory;
 mod documents;
 mod police;
 mod police_files;
@@ -15,8 +16,9 @@ mod explain;
 mod tests;
 
 pub use explain::{ExplainedValue, Explanation, LayerOrigin, ReferenceUse, Source, explain};
+pub use memory::Memory;
 
-use crate::config::{Configuration, ConfigurationManager, Loaded, Memory};
+use crate::config::{Configuration, ConfigurationManager, Loaded};
 use crate::document::Node;
 use crate::finding::Findings;
 use crate::manifest::{self, Facts, Manifest, Target};
@@ -25,7 +27,7 @@ use crate::render::{Limits, Rendering, Scene, Values};
 use crate::revision::Tree;
 use crate::secrets::SecretManager;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// All that a rendering depends on.
 pub struct Inputs<'a> {
@@ -50,19 +52,19 @@ pub struct Rendered {
     /// The configurations that they were made from, by name.
     pub configurations: BTreeMap<String, Configuration>,
     /// The manifest.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
 }
 
 /// Loads, migrates, merges, validates, polices and renders what a host deploys of a revision.
 ///
 /// `None` when there is an error; all of them are in `findings`, with the text of their lines and the environment.
 pub fn render(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
-    render_with(inputs, &Rc::default(), findings)
+    render_with(inputs, &Memory::default(), findings)
 }
 
-/// Does the same for one host of several, which share the configurations that they have alike; `inputs.secrets` must be
-/// the same for all of them.
-pub fn render_with(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Option<Rendered> {
+/// Does the same for one host of several, which share what they have alike; all in `inputs` but the facts must be the same
+/// for them.
+pub fn render_with(inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Rendered> {
     let mut found = Findings::new();
     let rendered = steps(inputs, memory, &mut found);
     // A file that several configurations need is as wrong for each of them.
@@ -117,13 +119,14 @@ pub fn load(
     configuration
 }
 
-fn steps(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Option<Rendered> {
-    let manifest = load::manifest(inputs, findings)?;
+fn steps(inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Rendered> {
+    let manifest = load::manifest(inputs, memory, findings)?;
     let targets: Vec<&Target> = manifest.targets_for(inputs.facts).collect();
     (inputs.on_phase)(Phase::Merge);
     let loaded = configure(&manifest, &targets, inputs, memory, findings);
     (inputs.on_phase)(Phase::Police);
-    let groups = police::police(&manifest, inputs, &targets, &loaded, findings);
+    let groups = memory.policies(&manifest, inputs, findings);
+    police::police(groups, memory, &manifest, inputs, &targets, &loaded, findings);
     (inputs.on_phase)(Phase::Render);
     let rendering = crate::render::render(
         &targets,
@@ -141,7 +144,7 @@ fn steps(inputs: &Inputs, memory: &Rc<Memory>, findings: &mut Findings) -> Optio
         findings,
     );
     if let Some(rendering) = &rendering {
-        police_files::police(&groups, &manifest, inputs, rendering, &loaded, findings);
+        police_files::police(groups, &manifest, inputs, rendering, &loaded, findings);
     }
     needs::name_targets(&targets, inputs.facts, &loaded, findings);
     let configurations = loaded.into_iter().filter_map(|(name, it)| Some((name, it.configuration?))).collect();
@@ -155,10 +158,11 @@ fn configure(
     manifest: &Manifest,
     targets: &[&Target],
     inputs: &Inputs,
-    memory: &Rc<Memory>,
+    memory: &Memory,
     findings: &mut Findings,
 ) -> BTreeMap<String, Loaded> {
-    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets).with_memory(memory);
+    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets)
+        .with_memory(&memory.configurations);
     let mut loaded = BTreeMap::new();
     for name in needs::configurations(targets).into_iter().filter(|it| manifest.configurations.contains_key(*it)) {
         loaded.insert(name.to_owned(), manager.load_judged(name, findings));
@@ -168,6 +172,6 @@ fn configure(
 
 /// Returns what outputs see of a configuration.
 fn values(loaded: &Loaded) -> Option<Values> {
-    let node = loaded.configuration.as_ref()?.merged.clone();
+    let node = Arc::clone(&loaded.configuration.as_ref()?.merged);
     Some(Values { node, inputs: loaded.inputs.clone(), sealed: loaded.sealed.clone() })
 }

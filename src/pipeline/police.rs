@@ -1,33 +1,31 @@
 //! What policies are asked about.
 
-use super::Inputs;
-use crate::config::{Loaded, redacted};
+use super::{Inputs, Memory};
+use crate::config::Loaded;
 use crate::finding::Findings;
 use crate::manifest::{Facts, Manifest, Over, Target};
 use crate::place::Place;
-use crate::policy::{self, Group, Subject};
+use crate::policy::{Group, Input, Subject};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Holds what would be deployed against the repository's policies. Secret values are redacted: policies print what they see.
-///
-/// Returns the policies that are about rendered files, for [`super::police_files`].
 pub(super) fn police(
+    groups: &[Group],
+    memory: &Memory,
     manifest: &Manifest,
     inputs: &Inputs,
     targets: &[&Target],
     loaded: &BTreeMap<String, Loaded>,
     findings: &mut Findings,
-) -> Vec<Group> {
-    let groups = policy::groups(inputs.tree, &manifest.policies, findings).unwrap_or_default();
+) {
     // Of a configuration that could not be made, a policy would judge what is not there.
     let is_whole = loaded.values().all(|it| it.configuration.is_some());
     for group in groups.iter().filter(|it| is_whole && it.over == Over::Configurations) {
         let locate = |path: &[String]| locate(path, manifest, loaded);
-        let input = input(manifest, inputs.facts, targets, loaded);
+        let input = input(manifest, inputs.facts, targets, loaded, memory);
         group.policies.evaluate(Subject { input, data: None, name: None, locate: &locate }, findings);
     }
-    groups.into_iter().filter(|it| it.over == Over::Files).collect()
 }
 
 /// Returns where a value of `input` was written.
@@ -50,20 +48,23 @@ fn locate(path: &[String], manifest: &Manifest, loaded: &BTreeMap<String, Loaded
     }
 }
 
-fn input(manifest: &Manifest, facts: &Facts, targets: &[&Target], loaded: &BTreeMap<String, Loaded>) -> Value {
+fn input(
+    manifest: &Manifest,
+    facts: &Facts,
+    targets: &[&Target],
+    loaded: &BTreeMap<String, Loaded>,
+    memory: &Memory,
+) -> Input {
     let kind = manifest.environment(&facts.environment).map(|it| it.kind.as_str());
-    let configurations: serde_json::Map<String, Value> = loaded
-        .iter()
-        .filter_map(|(name, it)| Some((name.clone(), redacted(&it.configuration.as_ref()?.merged))))
-        .collect();
-    let targets: serde_json::Map<String, Value> = targets.iter().map(|it| (it.name.clone(), target(it))).collect();
-    json!({
-        "environment": {"name": facts.environment, "type": kind},
-        "host": facts.host,
-        "labels": facts.labels,
-        "configurations": configurations,
-        "targets": targets,
-    })
+    let merged = loaded.iter().filter_map(|(name, it)| Some((name, &it.configuration.as_ref()?.merged)));
+    let configurations = merged.map(|(name, it)| (name, memory.input(it)));
+    Input::map([
+        ("environment", json!({"name": facts.environment, "type": kind}).into()),
+        ("host", json!(facts.host).into()),
+        ("labels", json!(facts.labels).into()),
+        ("configurations", Input::map(configurations)),
+        ("targets", Input::map(targets.iter().map(|it| (&it.name, target(it).into())))),
+    ])
 }
 
 fn target(target: &Target) -> Value {

@@ -4,7 +4,7 @@ use super::Inputs;
 use crate::config::{Loaded, REDACTED};
 use crate::document::{self, Format, Limits, MergeKeys, Node, Value};
 use crate::finding::{Code, Finding, Findings};
-use crate::manifest::{Manifest, OutputKind, path_globs};
+use crate::manifest::{Manifest, OutputKind, Over, path_globs};
 use crate::place::Place;
 use crate::policy::{Group, Subject};
 use crate::render::{Content, OutputFile, RenderedTarget, Rendering};
@@ -25,7 +25,7 @@ pub(super) fn police(
     findings: &mut Findings,
 ) {
     let look = Look { manifest, inputs, loaded };
-    for group in groups.iter().filter(|it| !it.policies.is_empty()) {
+    for group in groups.iter().filter(|it| it.over == Over::Files && !it.policies.is_empty()) {
         // Globs that cannot be read have been refused with the manifest.
         let Ok(globs) = path_globs(group.matches.iter().map(|it| it.value.as_str())) else { continue };
         let mut n_files = 0;
@@ -104,7 +104,9 @@ impl Look<'_> {
             (None, _) => document.at(path).map(|_| source.clone()),
         };
         let data = Some(self.data(target, name, file));
-        group.policies.evaluate(Subject { input, data, name: Some(name.to_owned()), locate: &locate }, findings)
+        group
+            .policies
+            .evaluate(Subject { input: input.into(), data, name: Some(name.to_owned()), locate: &locate }, findings)
     }
 
     /// Returns the part of a configuration that an output writes.

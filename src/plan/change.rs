@@ -151,8 +151,9 @@ fn keys(old: Option<Side<'_>>, new: Side<'_>) -> Vec<KeyChange> {
     names.sort();
     let mut keys = Vec::new();
     for name in names {
-        let (old, new) = (old.get(name).map(|it| &it.merged), new.configurations.get(name).map(|it| &it.merged));
-        let changes = config::difference(old.unwrap_or(&empty), new.unwrap_or(&empty));
+        let (old, new) = (old.get(name).copied(), new.configurations.get(name));
+        let (old, new) = (old.map_or(&empty, |it| &it.merged), new.map_or(&empty, |it| &it.merged));
+        let changes = config::difference(old, new);
         keys.extend(changes.into_iter().map(|change| KeyChange { configuration: name.clone(), change }));
     }
     keys

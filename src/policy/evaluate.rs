@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::exceptions::Exceptions;
 use super::load::problem;
-use super::{Policies, Question, rule_path};
+use super::{Input, Policies, Question, rule_path};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use regorus::Engine;
@@ -17,7 +17,7 @@ const MAX_MESSAGES: usize = 1_000;
 /// What policies are asked about.
 pub struct Subject<'a> {
     /// What rules see as `input`; it must hold no secret because rules may quote it.
-    pub input: Json,
+    pub input: Input,
     /// What rules see in `data` besides the policies' own.
     pub data: Option<Json>,
     /// What the messages are about, for people, when it is one of many.
@@ -35,7 +35,7 @@ impl Policies {
         if self.is_empty() {
             return true;
         }
-        let (input, data) = (regorus::Value::from(subject.input), subject.data.map(regorus::Value::from));
+        let (input, data) = (subject.input.0, subject.data.map(regorus::Value::from));
         let answers = apart(|| {
             let mut engine = self.engine.clone();
             engine.set_input(input);

@@ -8,6 +8,7 @@ mod load;
 mod read;
 mod data;
 mod evaluate;
+mod input;
 mod exceptions;
 mod heads;
 mod answer;
@@ -17,6 +18,7 @@ mod recursion;
 mod tests;
 
 pub use evaluate::Subject;
+pub use input::Input;
 pub use read::{Group, groups};
 pub use unit::{Outcome, Tested, test};
 

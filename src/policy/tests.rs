@@ -18,7 +18,7 @@ fn load_within(files: &[(&str, &str)], limit: Duration) -> (Option<Policies>, Fi
 }
 
 fn subject(input: Json) -> Subject<'static> {
-    Subject { input, data: None, name: None, locate: &|_| None }
+    Subject { input: input.into(), data: None, name: None, locate: &|_| None }
 }
 
 /// Returns what the policies say about `input`.

@@ -66,7 +66,7 @@ pub struct Uses {
 #[derive(Clone)]
 pub struct Values {
     /// The merged tree.
-    pub node: Node,
+    pub node: Arc<Node>,
     /// The paths of the files that it was made from.
     pub inputs: Vec<String>,
     /// The ids of those that are encrypted.

@@ -107,8 +107,11 @@ impl World {
     }
 
     fn config(mut self, json: serde_json::Value) -> Self {
-        let values =
-            Values { node: node(&json), inputs: vec!["config/app.yaml".into()], sealed: vec![ObjectId::new("5ea1ed")] };
+        let values = Values {
+            node: node(&json).into(),
+            inputs: vec!["config/app.yaml".into()],
+            sealed: vec![ObjectId::new("5ea1ed")],
+        };
         self.configurations.insert("app".into(), values);
         self
     }

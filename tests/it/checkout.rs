@@ -4,6 +4,7 @@ use crate::host::headfast;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 fn write(dir: &Path, files: &[(&str, &str)]) {
     for (path, content) in files {
@@ -144,6 +145,37 @@ fn warnings_do_not_fail_a_check() {
     let template = ("templates/a.j2", "{{ host }} {{ port }}\n");
     write(dir.path(), &[("app.yaml", "port: 80\nhost: clash\n"), template]);
     headfast(dir.path(), &["check"]).ends(0).says(&["warning[E_NAME_CLASH]", "ok: 2 environments, 2 hosts, 2 files, "]);
+}
+
+/// Environments are looked at side by side, and told in their order.
+#[test]
+fn check_says_the_same_on_one_processor_and_on_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let of_environment = |idx: usize| format!("  env{idx}: {{type: staging}}\n");
+    let environments: String = (0..24).map(of_environment).collect();
+    let manifest = format!(
+        "version: 1\nenvironments:\n{environments}configurations:\n  app: {{layers: [app.yaml, 'own/{{{{ environment }}}}.yaml?'], \
+        schema: app.json}}\ntargets:\n  app:\n    path: /srv/app\n    files: [{{template: t, configuration: app}}]\n"
+    );
+    write(dir.path(), &[("headfast.yaml", &manifest), ("app.yaml", "port: 1\n"), ("app.json", SCHEMA)]);
+    write(dir.path(), &[("t/a.j2", "{{ port }} {{ labels.x }}\n"), ("t/b.j2", "{{ prt }}\n")]);
+    for idx in (0..24).step_by(3) {
+        write(dir.path(), &[(&format!("own/env{idx}.yaml"), &format!("port: {idx}99999\n"))]);
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|it| it.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let first: String = allowed.chars().take_while(char::is_ascii_digit).collect();
+    for format in ["json", "junit", "human"] {
+        let program = Path::new(env!("CARGO_BIN_EXE_headfast"));
+        let mut on_one = Command::new("taskset");
+        let on_one =
+            on_one.args(["-c", &first]).arg(program).args(["check", "--format", format]).current_dir(dir.path());
+        let on_one = on_one.output().unwrap();
+        let on_all =
+            Command::new(program).args(["check", "--format", format]).current_dir(dir.path()).output().unwrap();
+        assert_eq!(on_all.status.code(), Some(3));
+        assert_eq!(on_all, on_one);
+    }
 }
 
 #[test]

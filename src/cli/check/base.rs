@@ -9,13 +9,13 @@ use crate::config::ChangeKind;
 use crate::finding::{Code, Findings};
 use crate::git::{self, GitTree};
 use crate::manifest::{Manifest, ReloadAction};
-use crate::pipeline::{self, Rendered};
+use crate::pipeline::{self, Memory, Rendered};
 use crate::plan::{self, Action, Difference, FileChange, KeyChange, Side};
 use crate::render::{Content, escaped};
 use crate::revision::{ObjectId, Tree};
 use crate::wire;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most lines of one kind that are shown to a person for one environment.
 const LINES_MAX: usize = 50;
@@ -23,12 +23,19 @@ const LINES_MAX: usize = 50;
 /// An earlier commit, and what differs from it.
 pub struct Base {
     revision: ObjectId,
-    /// The folder's files; `None` where the commit does not have the folder.
-    tree: Option<GitTree>,
+    /// The folder of the working tree.
+    dir: PathBuf,
+    memory: Memory,
     /// Its manifest; `None` when there is none, or it cannot be read.
     pub manifest: Option<Manifest>,
     findings: Findings,
     groups: Vec<Group>,
+}
+
+/// An earlier commit as one of several threads reads it.
+pub struct Reader<'a> {
+    base: &'a Base,
+    tree: Option<GitTree>,
 }
 
 /// Hosts to which the change does the same.
@@ -47,64 +54,33 @@ enum Outcome {
 
 impl Base {
     /// Finds the commit that `text` names in the repository that the folder `dir` lies in. Nothing is written there.
-    pub fn open(dir: &Path, text: &str) -> Result<Base, Failure> {
-        let failed = |it: git::Error| Failure::new(it.to_finding());
-        let Some(checkout) = git::Checkout::discover(dir).map_err(failed)? else {
-            let message = format!("`--base` needs a git repository, and {} is in none", dir.display());
-            return Err(Failure::usage(message));
-        };
-        let revision = checkout.resolve(text).map_err(failed)?;
-        let tree = checkout.tree(&revision).map_err(failed)?;
-        let mut findings = Findings::new();
-        let manifest = tree.as_ref().and_then(|it| pipeline::load_manifest(it, &mut findings));
-        let manifest = manifest.filter(|_| !findings.has_errors());
-        Ok(Base { revision, tree, manifest, findings, groups: Vec::new() })
+    pub fn open(dir: &Path, text: &str, checkout: &Checkout) -> Result<Base, Failure> {
+        let revision = discover(dir)?.resolve(text).map_err(failed)?;
+        let (dir, memory, manifest) = (dir.to_owned(), checkout.memory_beside(), None);
+        let mut base = Base { revision, dir, memory, manifest, findings: Findings::new(), groups: Vec::new() };
+        let tree = base.open_tree()?;
+        let manifest = tree.as_ref().and_then(|it| pipeline::load_manifest(it, &mut base.findings));
+        base.manifest = manifest.filter(|_| !base.findings.has_errors());
+        Ok(base)
     }
 
-    /// Compares what a host has with what it would get. What is wrong with the base itself is only counted.
-    pub fn compare(&mut self, checkout: &Checkout, scene: &Scene, new: &Rendered, findings: &mut Findings) {
-        let outcome = match self.render(checkout, scene) {
-            Err(n_errors) => Outcome::Unknown(n_errors),
-            Ok(old) => {
-                let equal = |old: &Content, new: &Content| {
-                    let old = self.bytes(old);
-                    old.is_some() && old == checkout.content(new).ok()
-                };
-                let mut found = Findings::new();
-                let sides = (old.as_ref().map(side), side(new));
-                let difference = plan::compare(sides.0, sides.1, &equal, &mut found);
-                found.in_environment(&scene.facts.environment);
-                findings.extend(found);
-                Outcome::Known(difference)
-            }
-        };
-        let (environment, host) = (scene.facts.environment.clone(), scene.title());
+    /// Opens the folder's files; `None` where the commit does not have the folder.
+    fn open_tree(&self) -> Result<Option<GitTree>, Failure> {
+        discover(&self.dir)?.tree(&self.revision).map_err(failed)
+    }
+
+    /// Returns what one thread compares with.
+    pub fn reader(&self) -> Result<Reader<'_>, Failure> {
+        Ok(Reader { base: self, tree: self.open_tree()? })
+    }
+
+    /// Adds what a comparison came to.
+    pub fn add(&mut self, scene: &Scene, compared: Compared) {
+        self.findings.extend(compared.findings);
+        let (environment, host, outcome) = (scene.facts.environment.clone(), scene.title(), compared.outcome);
         match self.groups.iter_mut().find(|it| it.environment == environment && it.outcome == outcome) {
             Some(group) => group.hosts.push(host),
             None => self.groups.push(Group { environment, hosts: vec![host], outcome }),
-        }
-    }
-
-    /// Returns what the host has of the base, `None` when that is nothing; or how many errors are in the way.
-    fn render(&mut self, checkout: &Checkout, scene: &Scene) -> Result<Option<Rendered>, usize> {
-        let is_repository = !self.findings.iter().any(|it| it.code == Code::MANIFEST_MISSING);
-        let Some(tree) = self.tree.as_ref().filter(|_| is_repository) else { return Ok(None) };
-        let Some(manifest) = &self.manifest else { return Err(self.findings.n_errors()) };
-        if manifest.environment(&scene.facts.environment).is_none() {
-            return Ok(None);
-        }
-        let mut found = Findings::new();
-        let rendered = checkout.render_tree(tree, &scene.facts, &mut found);
-        let n_errors = found.n_errors();
-        self.findings.extend(found);
-        rendered.map(Some).ok_or(n_errors)
-    }
-
-    fn bytes(&self, content: &Content) -> Option<Vec<u8>> {
-        match content {
-            Content::Blob { id, .. } => self.tree.as_ref()?.blob(id).ok(),
-            Content::Bytes(bytes) => Some(bytes.to_vec()),
-            Content::Link(_) => None,
         }
     }
 
@@ -177,6 +153,69 @@ impl Base {
         }
         Ok(())
     }
+}
+
+/// What a comparison for one host came to.
+pub struct Compared {
+    outcome: Outcome,
+    /// What is wrong with the base.
+    findings: Findings,
+}
+
+impl Reader<'_> {
+    /// Compares what a host has with what it would get. What is wrong with the base itself is only counted.
+    pub fn compare(&self, checkout: &Checkout, scene: &Scene, new: &Rendered, findings: &mut Findings) -> Compared {
+        let mut of_base = Findings::new();
+        let outcome = match self.render(checkout, scene, &mut of_base) {
+            Err(n_errors) => Outcome::Unknown(n_errors),
+            Ok(old) => {
+                let equal = |old: &Content, new: &Content| {
+                    let old = self.bytes(old);
+                    old.is_some() && old == checkout.content(new).ok()
+                };
+                let mut found = Findings::new();
+                let sides = (old.as_ref().map(side), side(new));
+                let difference = plan::compare(sides.0, sides.1, &equal, &mut found);
+                found.in_environment(&scene.facts.environment);
+                findings.extend(found);
+                Outcome::Known(difference)
+            }
+        };
+        Compared { outcome, findings: of_base }
+    }
+
+    /// Returns what the host has of the base, `None` when that is nothing; or how many errors are in the way.
+    fn render(&self, checkout: &Checkout, scene: &Scene, findings: &mut Findings) -> Result<Option<Rendered>, usize> {
+        let base = self.base;
+        let is_repository = !base.findings.iter().any(|it| it.code == Code::MANIFEST_MISSING);
+        let Some(tree) = self.tree.as_ref().filter(|_| is_repository) else { return Ok(None) };
+        let Some(manifest) = &base.manifest else { return Err(base.findings.n_errors()) };
+        if manifest.environment(&scene.facts.environment).is_none() {
+            return Ok(None);
+        }
+        let rendered = checkout.render_tree(tree, &base.memory, &scene.facts, findings);
+        rendered.map(Some).ok_or(findings.n_errors())
+    }
+
+    fn bytes(&self, content: &Content) -> Option<Vec<u8>> {
+        match content {
+            Content::Blob { id, .. } => self.tree.as_ref()?.blob(id).ok(),
+            Content::Bytes(bytes) => Some(bytes.to_vec()),
+            Content::Link(_) => None,
+        }
+    }
+}
+
+/// Finds the repository that a folder lies in.
+fn discover(dir: &Path) -> Result<git::Checkout, Failure> {
+    git::Checkout::discover(dir).map_err(failed)?.ok_or_else(|| {
+        let message = format!("`--base` needs a git repository, and {} is in none", dir.display());
+        Failure::usage(message)
+    })
+}
+
+fn failed(error: git::Error) -> Failure {
+    Failure::new(error.to_finding())
 }
 
 fn side(rendered: &Rendered) -> Side<'_> {

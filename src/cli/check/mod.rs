@@ -4,8 +4,8 @@ mod base;
 mod junit;
 mod scenes;
 
-use self::base::Base;
-use self::scenes::{ANY_HOST, Scene, scenes, take_unknowable};
+use self::base::{Base, Compared};
+use self::scenes::{ANY_HOST, Lacks, Scene, scenes, take_unknowable};
 use crate::cli::checkout::Checkout;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::formats;
@@ -16,8 +16,15 @@ use crate::finding::{Code, Finding, Findings, Merged, Severity, nearest};
 use crate::manifest::{Facts, MANIFEST, Manifest, Target};
 use crate::wire;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// The stack of each thread that renders, as large as that of a program.
+const STACK_BYTES: usize = 8 << 20;
 
 /// Check a config repository: load, migrate, validate, police and render
 ///
@@ -66,7 +73,7 @@ enum Format {
 /// Checks a repository and prints what is wrong with it.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let checkout = Checkout::open(&args.repo)?;
-    let mut base = args.base.as_ref().map(|it| Base::open(&args.repo, it)).transpose()?;
+    let mut base = args.base.as_ref().map(|it| Base::open(&args.repo, it, &checkout)).transpose()?;
     let mut findings = Findings::new();
     let manifest = checkout.manifest(&mut findings);
     let mut seen = Seen { cases: vec![Case::of_manifest(&findings)], ..Seen::default() };
@@ -141,34 +148,31 @@ impl Seen {
         args: &Args,
         checkout: &Checkout,
         manifest: &Manifest,
-        mut base: Option<&mut Base>,
+        base: Option<&mut Base>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
         let scenes = narrowed(args, manifest, base.as_ref().and_then(|it| it.manifest.as_ref()))?;
         let is_whole = args.environment.is_empty() && args.host.is_none() && args.label.is_empty();
         let mut settled = BTreeSet::new();
-        for scene in &scenes {
+        let looks = look_at(&scenes, checkout, manifest, base.as_deref())?;
+        let mut base = base;
+        for (scene, look) in scenes.iter().zip(looks) {
             let environment = &scene.facts.environment;
-            let mut found = Findings::new();
-            let rendered = checkout.render(&scene.facts, &mut found);
-            let lacks = if scene.is_known { BTreeSet::new() } else { take_unknowable(manifest, &mut found) };
-            if let Some(rendered) = &rendered {
-                self.n_files += rendered.rendering.targets.iter().map(|it| it.files.len() as u64).sum::<u64>();
-                if let Some(base) = &mut base {
-                    base.compare(checkout, scene, rendered, &mut found);
-                }
-            }
+            self.n_files += look.n_files.unwrap_or_default();
             for target in manifest.targets_for(&scene.facts) {
                 let at = (target.name.clone(), environment.clone());
                 // What is wrong with it is said already.
-                if rendered.is_some() || found.has_errors() {
+                if look.n_files.is_some() || look.findings.has_errors() {
                     settled.insert(at);
                 } else {
-                    self.missed.entry(at).or_default().extend(lacks.iter().cloned());
+                    self.missed.entry(at).or_default().extend(look.lacks.iter().cloned());
                 }
             }
+            if let Some((base, compared)) = base.as_mut().zip(look.compared) {
+                base.add(scene, compared);
+            }
             let start = findings.iter().len();
-            findings.extend(found);
+            findings.extend(look.findings);
             let range = start..findings.iter().len();
             self.cases.push(Case { suite: environment.clone(), name: scene.title(), findings: range });
             self.environments.insert(environment.clone());
@@ -194,6 +198,57 @@ impl Seen {
         }
         targets
     }
+}
+
+/// What was seen of one host.
+struct Look {
+    findings: Findings,
+    /// How many files it gets; `None` when they could not be made.
+    n_files: Option<u64>,
+    /// What it lacks when it is made up.
+    lacks: Lacks,
+    compared: Option<Compared>,
+}
+
+/// Looks at every host, on as many threads as there are processors; what comes out does not depend on their number.
+fn look_at(
+    scenes: &[Scene],
+    checkout: &Checkout,
+    manifest: &Manifest,
+    base: Option<&Base>,
+) -> Result<Vec<Look>, Failure> {
+    let n_threads = thread::available_parallelism().map_or(1, NonZero::get).min(scenes.len());
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Look)>, Failure> {
+        let reader = base.map(Base::reader).transpose()?;
+        let mut looks = Vec::new();
+        while let Some((idx, scene)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|it| Some((it, scenes.get(it)?)))
+        {
+            looks.push((idx, look(scene, checkout, manifest, reader.as_ref())));
+        }
+        Ok(looks)
+    };
+    let mut looks = thread::scope(|scope| {
+        let spawn = || thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, &work);
+        // Where there is no other thread to be had, this one does it all.
+        let others: Vec<_> = (1..n_threads).filter_map(|_| spawn().ok()).collect();
+        let own = work();
+        let others = others.into_iter().map(|it| it.join().unwrap_or_else(|it| resume_unwind(it)));
+        let all: Result<Vec<_>, Failure> = [own].into_iter().chain(others).collect();
+        all.map(|it| it.into_iter().flatten().collect::<Vec<_>>())
+    })?;
+    looks.sort_by_key(|it| it.0);
+    Ok(looks.into_iter().map(|it| it.1).collect())
+}
+
+fn look(scene: &Scene, checkout: &Checkout, manifest: &Manifest, base: Option<&base::Reader<'_>>) -> Look {
+    let mut findings = Findings::new();
+    let rendered = checkout.render(&scene.facts, &mut findings);
+    let lacks = if scene.is_known { Lacks::new() } else { take_unknowable(manifest, &mut findings) };
+    let compared = base.zip(rendered.as_ref()).map(|(base, it)| base.compare(checkout, scene, it, &mut findings));
+    let n_files = rendered.map(|it| it.rendering.targets.iter().map(|it| it.files.len() as u64).sum());
+    Look { findings, n_files, lacks, compared }
 }
 
 /// Returns the hosts that someone wants to see.

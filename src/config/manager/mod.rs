@@ -13,7 +13,6 @@ use crate::place::Place;
 use crate::revision::{ObjectId, Tree, TreeEntry};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// The name of the layer that holds what migrations supply.
@@ -37,7 +36,7 @@ pub trait Documents {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// What it holds.
-    pub node: Node,
+    pub node: Arc<Node>,
     /// Whether it was encrypted.
     pub is_sealed: bool,
 }
@@ -77,16 +76,16 @@ pub struct ConfigurationManager<'a> {
     facts: &'a Facts,
     documents: &'a dyn Documents,
     rules: BTreeMap<String, Rules>,
-    memory: Rc<Memory>,
+    memory: Arc<Memory>,
 }
 
 /// A layer's document, a map, unless it cannot be used; and what was found in opening it.
-type Opened = (Option<Rc<Document>>, Findings);
+type Opened = (Option<Document>, Findings);
 
 impl<'a> ConfigurationManager<'a> {
     /// Returns a manager; `documents` is a [`SecretManager`](crate::secrets::SecretManager), unless a program has its own.
     pub fn new(tree: &'a dyn Tree, manifest: &'a Manifest, facts: &'a Facts, documents: &'a dyn Documents) -> Self {
-        ConfigurationManager { tree, manifest, facts, documents, rules: BTreeMap::new(), memory: Rc::default() }
+        ConfigurationManager { tree, manifest, facts, documents, rules: BTreeMap::new(), memory: Arc::default() }
     }
 
     /// Adds rules of a program that one configuration is held against after its schema.
@@ -98,8 +97,8 @@ impl<'a> ConfigurationManager<'a> {
 
     /// Makes it share what it reads and makes with other managers, whose documents are opened in the same way.
     #[must_use]
-    pub fn with_memory(self, memory: &Rc<Memory>) -> Self {
-        ConfigurationManager { memory: Rc::clone(memory), ..self }
+    pub fn with_memory(self, memory: &Arc<Memory>) -> Self {
+        ConfigurationManager { memory: Arc::clone(memory), ..self }
     }
 
     /// Reads, migrates and merges one configuration.
@@ -148,7 +147,7 @@ impl<'a> ConfigurationManager<'a> {
         let mut configuration = self.load_judged(name, findings).configuration?;
         if let Some(rules) = self.rules.get(name) {
             rules.validate(&configuration.merged, findings);
-            configuration.merged = rules.apply(&configuration.merged);
+            configuration.merged = Arc::new(rules.apply(&configuration.merged));
         }
         (findings.n_errors() == n_errors).then_some(configuration)
     }
@@ -165,20 +164,14 @@ impl<'a> ConfigurationManager<'a> {
     }
 
     /// Opens a layer's document; who asks for it again is told again what is wrong with it.
-    fn open(&self, file: &File<'_>, format: Format, findings: &mut Findings) -> Result<Option<Rc<Document>>, Finding> {
+    fn open(&self, file: &File<'_>, format: Format, findings: &mut Findings) -> Result<Option<Document>, Finding> {
         let key = (file.path.to_owned(), file.entry.id.clone());
-        let known = self.memory.documents.borrow().get(&key).cloned();
-        let (document, found) = match known {
-            Some(known) => known,
-            None => {
-                let bytes = self.tree.content(file.path, &file.entry, Limits::default().bytes)?;
-                let mut found = Findings::new();
-                let document = self.documents.open(&Arc::from(file.path), &bytes, format, &mut found);
-                let document = document.and_then(|it| with_map(it, &mut found)).map(Rc::new);
-                self.memory.documents.borrow_mut().insert(key, (document.clone(), found.clone()));
-                (document, found)
-            }
-        };
+        let (document, found) = self.memory.documents.get(key, || {
+            let bytes = self.tree.content(file.path, &file.entry, Limits::default().bytes)?;
+            let mut found = Findings::new();
+            let document = self.documents.open(&Arc::from(file.path), &bytes, format, &mut found);
+            Ok((document.and_then(|it| with_map(it, &mut found)), found))
+        })?;
         findings.extend(found);
         Ok(document)
     }
@@ -229,29 +222,27 @@ impl Loader<'_> {
         let variables = manager.manifest.variables_for(manager.facts);
         let (environment, lookup) = (&manager.facts.environment, |name: &str| variables.get(name).cloned());
         let schema = schema.ok()?;
-        // What migrations make of a document depends on more files than are looked at here.
-        let is_kept = self.migrations.is_none();
-        if let Some((known, found)) = manager.memory.recall(&self.ingredients, &lookup).filter(|_| is_kept) {
-            findings.extend(found);
-            let mut configuration = Configuration::clone(&known);
-            configuration.environment.clone_from(environment);
-            return Some(configuration);
-        }
-        let asked: RefCell<Asked> = RefCell::default();
-        let noted = |name: &str| {
-            let value = lookup(name);
-            asked.borrow_mut().push((name.to_owned(), value.clone()));
-            value
+        let make = || {
+            let asked: RefCell<Asked> = RefCell::default();
+            let noted = |name: &str| {
+                let value = lookup(name);
+                asked.borrow_mut().push((name.to_owned(), value.clone()));
+                value
+            };
+            let mut found = Findings::new();
+            let configuration = Configuration::assemble(self.name, environment, layers, schema, &noted, &mut found);
+            if self.ingredients.is_judged {
+                configuration.validate(&mut found);
+            }
+            (asked.into_inner(), (configuration, found))
         };
-        let mut found = Findings::new();
-        let configuration = Configuration::assemble(self.name, environment, layers, schema, &noted, &mut found);
-        if self.ingredients.is_judged {
-            configuration.validate(&mut found);
-        }
-        if is_kept {
-            manager.memory.keep(self.ingredients.clone(), asked.into_inner(), &configuration, &found);
-        }
+        // What migrations make of a document depends on more files than are looked at here.
+        let (mut configuration, found) = match self.migrations {
+            None => manager.memory.made(&self.ingredients, &lookup, make),
+            Some(_) => make().1,
+        };
         findings.extend(found);
+        configuration.environment.clone_from(environment);
         Some(configuration)
     }
 
@@ -268,18 +259,13 @@ impl Loader<'_> {
         };
         let key = (path.clone(), entry.id.clone());
         self.ingredients.schema = Some(key.clone());
-        let known = self.manager.memory.schemas.borrow().get(&key).cloned();
-        let (schema, found) = match known {
-            Some(known) => known,
-            None => {
-                let content = self.manager.tree.content(&path, &entry, Limits::default().bytes);
-                let bytes = content.map_err(|it| failed(it, findings))?;
-                let mut found = Findings::new();
-                let schema = ConfigSchema::parse(&Arc::from(path), &bytes, &mut found);
-                self.manager.memory.schemas.borrow_mut().insert(key, (schema.clone(), found.clone()));
-                (schema, found)
-            }
-        };
+        let opened = self.manager.memory.schemas.get(key, || {
+            let bytes = self.manager.tree.content(&path, &entry, Limits::default().bytes)?;
+            let mut found = Findings::new();
+            let schema = ConfigSchema::parse(&Arc::from(path.as_str()), &bytes, &mut found);
+            Ok((schema, found))
+        });
+        let (schema, found) = opened.map_err(|it| failed(it, findings))?;
         findings.extend(found);
         schema.ok_or(Failed).map(Some)
     }
@@ -345,18 +331,18 @@ impl Loader<'_> {
         let id = file.entry.id;
         self.ingredients.layers.push(Ingredient::File(path.clone(), id.clone()));
         self.loaded.sealed.extend(document.is_sealed.then_some(id));
-        self.migrated(path, document.node.clone(), findings).ok_or(Failed).map(Some)
+        self.migrated(path, document.node, findings).ok_or(Failed).map(Some)
     }
 
     /// Brings a layer to the environment's schema version, and takes its own version out of it.
     ///
     /// Where the configuration has no versions, the key is one like any other.
-    fn migrated(&mut self, path: String, mut node: Node, findings: &mut Findings) -> Option<Layer> {
-        let own = match &mut node.value {
-            Value::Map(map) if self.version.is_some() => map.remove(&self.spec.version_key),
-            _ => None,
-        };
-        let (Some(own), Some(wanted)) = (own, self.version) else { return Some(Layer::new(path, node)) };
+    fn migrated(&mut self, path: String, node: Arc<Node>, findings: &mut Findings) -> Option<Layer> {
+        let has_own = node.as_map().is_some_and(|it| it.get(&self.spec.version_key).is_some());
+        let Some(wanted) = self.version.filter(|_| has_own) else { return Some(Layer::new(path, node)) };
+        let mut node = Node::clone(&node);
+        let Value::Map(map) = &mut node.value else { return None };
+        let own = map.remove(&self.spec.version_key)?;
         let own = u32::try_from(decode::number(&own.node, &own.key, 1..=u64::from(u32::MAX), findings)?).ok()?;
         if own == wanted {
             return Some(Layer::new(path, node));
@@ -369,7 +355,7 @@ impl Loader<'_> {
         };
         let migrated = migrations.document(node, own, wanted, findings)?;
         self.below = self.below.take().into_iter().chain(migrated.below).reduce(merge);
-        Some(Layer { name: path, node: migrated.node, migrated: migrated.note })
+        Some(Layer { name: path, node: Arc::new(migrated.node), migrated: migrated.note })
     }
 
     fn no_migrations(&self, path: &str, own: u32, wanted: u32, place: &Place) -> Finding {
@@ -403,15 +389,16 @@ impl Loader<'_> {
 
 /// A layer without any value changes nothing; any other document must be a map.
 fn with_map(document: Document, findings: &mut Findings) -> Option<Document> {
-    let node = match document.node {
-        node @ Node { value: Value::Map(_), .. } => node,
-        node if node.value == Value::Null && node.place.line == 0 => Node { value: Value::Map(Map::new()), ..node },
-        node => {
-            let message = format!("a layer must be a map, found {}", node.type_name());
-            findings.push(Finding::error(Code::SHAPE, message).at(&node.place));
-            return None;
-        }
-    };
+    let node = &document.node;
+    if node.as_map().is_some() {
+        return Some(document);
+    }
+    if node.value != Value::Null || node.place.line != 0 {
+        let message = format!("a layer must be a map, found {}", node.type_name());
+        findings.push(Finding::error(Code::SHAPE, message).at(&node.place));
+        return None;
+    }
+    let node = Arc::new(Node { value: Value::Map(Map::new()), ..Node::clone(node) });
     Some(Document { node, ..document })
 }
 

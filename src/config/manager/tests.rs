@@ -79,7 +79,7 @@ struct Plain;
 impl Documents for Plain {
     fn open(&self, file: &Arc<str>, bytes: &[u8], format: Format, findings: &mut Findings) -> Option<Document> {
         let node = document::parse(format, file, bytes, &Limits::default(), MergeKeys::Apply, findings)?;
-        Some(Document { is_sealed: node.get("sealed").is_some(), node })
+        Some(Document { is_sealed: node.get("sealed").is_some(), node: node.into() })
     }
 
     fn migrations(&self, _: &dyn Tree, _: &Located<String>, _: &mut Findings) -> Option<Box<dyn Migrations>> {
@@ -289,7 +289,7 @@ fn m28_a_valid_load_gives_nothing_when_invalid_and_warnings_do_not_block() {
 
 #[test]
 fn a_memory_that_is_shared_changes_nothing() {
-    let memory = Rc::new(Memory::default());
+    let memory = Arc::new(Memory::default());
     let trees = [
         tree(&[]),
         tree(&[("config/app.yaml", "server: {port: ${PORT:-many}}\nhost: ${NOBODY}\n")]),

@@ -113,7 +113,7 @@ fn sensitive_identities_follow_the_inputs_and_not_the_bytes() {
     // The value itself is no part of it: a short secret could be guessed from its digest.
     let mut guessed = template("{{ password }}");
     let config = guessed.configurations.get_mut("app").unwrap();
-    config.node = node(&serde_json::json!({"password": "SECRET-other", "unused": 1}));
+    config.node = node(&serde_json::json!({"password": "SECRET-other", "unused": 1})).into();
     assert_eq!(identity(&base), identity(&guessed));
     // Facts count only when the template reads them.
     let mut elsewhere = template("{{ password }}");
