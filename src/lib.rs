@@ -39,11 +39,13 @@ pub mod observe;
 // The top.
 pub mod deploy;
 pub mod monitor;
+pub mod folder;
 pub mod agent;
 pub mod cli;
 
 pub use config::{ConfigSchema, Configuration, ConfigurationManager, validate_configuration};
 pub use deploy::{ConfigDeployment, ConfigurationDeployer, DeploymentStatus, deploy_configuration};
+pub use folder::ConfigurationFolder;
 pub use manifest::EnvironmentType;
 pub use migrate::ConfigurationMigrator;
 pub use monitor::{ConfigAudit, ConfigWatcher, ConfigurationMonitor, monitor_config_changes};

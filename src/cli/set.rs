@@ -7,14 +7,12 @@ use super::ui::Ui;
 use crate::config::{Configuration, Layer, difference, owner, value_of};
 use crate::document::{Format, KeyPath, Node, Value, edit};
 use crate::finding::{Code, Finding, Findings, Severity};
+use crate::folder::replace;
 use crate::manifest::LayerSource;
 use crate::render::escaped;
 use crate::revision::{EntryKind, Overlay};
 use crate::secrets;
 use crate::wire;
-use std::fs;
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Change one value of a configuration in its file, and nothing else in it
@@ -68,7 +66,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let new = judged(&place, &edited, &before, &key, &value)?;
     let is_changed = edited.old.as_ref() != Some(&edited.new);
     if is_changed {
-        write(&args.place.repo.join(&edited.layer), &edited)?;
+        replace(&args.place.repo.join(&edited.layer), edited.old.as_deref(), &edited.new).map_err(Failure::new)?;
     }
     said(args, ui, &edited.layer, &key, (&old, &new), is_changed)
 }
@@ -176,26 +174,6 @@ fn hiding(configuration: &Configuration, name: &str, key: &KeyPath, value: &Valu
         }
         None => finding,
     })
-}
-
-/// Replaces the file as a whole, or makes it; a link is never followed.
-fn write(path: &Path, edited: &Edited) -> Result<(), Failure> {
-    let io = |action: &str, error: &std::io::Error| Failure::io(action, path, error);
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = fs::symlink_metadata(path).ok();
-    let current = found.as_ref().map(|_| fs::read(path)).transpose().map_err(|it| io("read", &it))?;
-    if current != edited.old || found.as_ref().is_some_and(|it| !it.is_file()) {
-        return Err(Failure::new(refusal(format!("{} changed in the meantime", path.display()))));
-    }
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|it| io("write beside", &it))?;
-    let mode = found.map(|it| it.permissions());
-    let written = file.write_all(&edited.new).and_then(|()| match mode {
-        Some(mode) => file.as_file().set_permissions(mode),
-        None => file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)),
-    });
-    written.and_then(|()| file.as_file().sync_all()).map_err(|it| io("write", &it))?;
-    file.persist(path).map_err(|it| io("replace", &it.error))?;
-    Ok(())
 }
 
 fn said(

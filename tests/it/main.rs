@@ -23,6 +23,7 @@ mod hostile;
 mod hostile_trees;
 mod kept;
 mod kill_sweep;
+mod library;
 mod nginx;
 mod outcomes;
 mod output;

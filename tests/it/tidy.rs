@@ -10,7 +10,7 @@ const CORE: &[&str] = &[
 ];
 /// Edges touch the world, a subject each, and never import each other.
 const EDGES: &[&str] = &["settings", "git", "host", "state", "report", "observe"];
-const TOP: &[&str] = &["deploy", "monitor", "agent", "cli"];
+const TOP: &[&str] = &["deploy", "monitor", "folder", "agent", "cli"];
 
 /// What the core may not name: clock, environment, disk, processes, network.
 const EFFECTS: &[&str] = &[
