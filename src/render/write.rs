@@ -59,11 +59,22 @@ fn selected<'a>(
     None
 }
 
+/// Returns the path that was probably meant: the first step that does not exist is replaced by the nearest that does.
 fn suggestion(node: &Node, path: &str) -> Option<String> {
-    let (parent, last) = path.rsplit_once('.').map_or(("", path), |it| it);
-    let Value::Map(map) = &node.get(parent)?.value else { return None };
-    let near = nearest(last, map.iter().map(|it| it.key.as_str()))?;
-    Some(if parent.is_empty() { near.to_owned() } else { format!("{parent}.{near}") })
+    let steps: Vec<&str> = path.split('.').collect();
+    let mut node = node;
+    for (idx, step) in steps.iter().enumerate() {
+        let map = node.as_map()?;
+        let Some(next) = map.get(step) else {
+            let near = nearest(step, map.iter().map(|it| it.key.as_str()))?;
+            let known = [&steps[..idx], &[near]].concat();
+            let whole = [&known[..], &steps[idx + 1..]].concat();
+            let is_there = map.get(near).is_some_and(|it| it.at(&steps[idx + 1..]).is_some());
+            return Some(if is_there { whole } else { known }.join("."));
+        };
+        node = next;
+    }
+    None
 }
 
 /// Names the content by its plain values and by the encrypted files that the secret ones came from.
