@@ -128,6 +128,9 @@ codes! {
     USAGE Usage "The command line is wrong.";
     // Configurations.
     LAYER_MISSING Invalid "A layer's file does not exist.";
+    REMOTE_FETCH Failed "A remote layer cannot be fetched; it is tried again.";
+    REMOTE_DIGEST Failed "What a server sent for a remote layer is not what the digest says; it is tried again.";
+    REMOTE_NOT_ALLOWED Refused "A remote layer that is not in `allow.remotes`.";
     VARIABLE Invalid "A `${VAR}` has no value and no default.";
     SCHEMA Invalid "A configuration does not fit its schema.";
     SCHEMA_INVALID Invalid "A schema is not a valid JSON Schema.";

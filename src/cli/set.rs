@@ -81,9 +81,13 @@ fn layer(args: &Args, place: &Place, configuration: &Configuration, key: &KeyPat
     let version = spec.and_then(|it| it.schema_version.of(&place.facts.environment));
     let files = spec.iter().flat_map(|it| &it.layers).filter_map(|it| match &it.source {
         LayerSource::File { path, .. } => path.expand(&place.facts, version).ok(),
-        LayerSource::Variables { .. } => None,
+        LayerSource::Variables { .. } | LayerSource::Remote(_) => None,
     });
     let files: Vec<String> = files.collect();
+    if layer.contains("://") {
+        let message = format!("{layer:?} is not in this repository");
+        return Err(Failure::new(refusal(message).hint("change it there, and write its new digest into the manifest")));
+    }
     if !files.contains(layer) {
         let message = format!("{layer:?} is no file among the layers of `{}`", place.name);
         return Err(Failure::new(refusal(message).hint(format!("its files are {}", files.join(", ")))));
@@ -169,6 +173,9 @@ fn hiding(configuration: &Configuration, name: &str, key: &KeyPath, value: &Valu
     let above = winner.map_or("a layer above it", |it| it.layer);
     let finding = refusal(format!("`{key}` of `{name}` would not count: `{above}` wins"));
     Some(match winner {
+        Some(winner) if above.contains("://") => {
+            finding.at(winner.place).hint("change it there, and write its new digest into the manifest")
+        }
         Some(winner) => {
             finding.at(winner.place).hint(format!("name the layer with `--layer {above}`, or remove it there"))
         }

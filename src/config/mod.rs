@@ -7,6 +7,7 @@ mod schema;
 mod configuration;
 mod difference;
 mod rules;
+mod remotes;
 mod manager;
 mod owner;
 mod ready;
@@ -22,6 +23,7 @@ pub use manager::{
 pub use merge::merge;
 pub use owner::{owner, value_of};
 pub use ready::{BUILTIN, Ready};
+pub use remotes::{NoRemotes, Remotes};
 pub use rules::{Field, Kind, Rules};
 pub use schema::{ConfigSchema, InferOptions, Template, Types, infer};
 pub use variables::variables_layer;

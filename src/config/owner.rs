@@ -22,7 +22,8 @@ pub fn owner<'a>(
     let origins = configuration.origins_at(held);
     let winner = origins.iter().find(|it| it.wins).filter(|it| is_given(it.layer));
     let Some(winner) = winner else {
-        let files = configuration.layers.iter().rev().map(|it| it.name.as_str()).filter(|it| is_file(it));
+        let files = configuration.layers.iter().rev().map(|it| it.name.as_str());
+        let files = files.filter(|it| is_file(it) && !is_remote(it));
         return files.into_iter().find(|it| !is_sealed(it)).ok_or_else(|| {
             let message = format!("`{}` has no layer that is a file in plain text", configuration.name);
             refusal(message).hint("add a file to its `layers`")
@@ -33,6 +34,12 @@ pub fn owner<'a>(
         layer if !is_file(layer) => {
             let message = format!("`{}` comes from `{layer}`, which wins over every file below it", dotted(path));
             Err(refused(message).hint("change the variable, or name a layer above it with `--layer`"))
+        }
+        layer if is_remote(layer) => {
+            let message = format!("`{}` comes from {layer}, which is not in this repository", dotted(path));
+            let hint =
+                "change it there and write its new digest into the manifest, or name a layer above it with `--layer`";
+            Err(refused(message).hint(hint))
         }
         layer if is_sealed(layer) => {
             let message = format!("`{}` comes from `{layer}`, which is encrypted", dotted(path));
@@ -50,6 +57,11 @@ fn is_given(layer: &str) -> bool {
 /// Returns whether a layer is a file; others are named without an extension or with a colon.
 fn is_file(layer: &str) -> bool {
     is_given(layer) && layer != "set" && !layer.starts_with("env:")
+}
+
+/// Returns whether a layer comes from a server: no path holds two slashes.
+fn is_remote(layer: &str) -> bool {
+    layer.contains("://")
 }
 
 fn refusal(message: String) -> Finding {
@@ -99,6 +111,7 @@ mod tests {
             Layer::new("base.yaml", tree("base.yaml", json!({"a": 1, "b": 1, "c": 1, "s": 1, "l": [1]}))),
             Layer::new("top.yaml", tree("top.yaml", json!({"b": 2}))),
             Layer::new("sealed.yaml", tree("sealed.yaml", json!({"s": 2}))),
+            Layer::new("https://h/r.yaml", tree("https://h/r.yaml", json!({"r": 2}))),
             Layer::new("env:APP_", tree("env:APP_", json!({"c": 2}))),
         ];
         Configuration::assemble("app", "production", layers, None, &|_| None, &mut Findings::new())
@@ -122,6 +135,10 @@ mod tests {
             "E_SET `c` comes from `env:APP_`, which wins over every file below it"
         );
         assert_eq!(owned("s").expect_err("is refused"), "E_SET `s` comes from `sealed.yaml`, which is encrypted");
+        assert_eq!(
+            owned("r").expect_err("is refused"),
+            "E_SET `r` comes from https://h/r.yaml, which is not in this repository"
+        );
     }
 
     #[test]

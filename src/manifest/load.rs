@@ -3,7 +3,7 @@
 use super::paths::{check_name, repository_path, template, template_text};
 use super::{
     ConfigurationSpec, Environment, EnvironmentType, HostSpec, LayerSource, LayerSpec, Located, MANIFEST, Manifest,
-    SchemaVersion, order, policies, target,
+    SchemaVersion, order, policies, remote, target,
 };
 use crate::document::decode::{self, Fields};
 use crate::document::{self, Entry, Format, Limits, MergeKeys, Node, Value};
@@ -166,6 +166,10 @@ fn configuration(fields: &mut Fields, place: &Place, findings: &mut Findings) ->
 
 fn layer(node: &Node, what: &str, findings: &mut Findings) -> Option<LayerSpec> {
     let text = decode::text(node, what, findings)?;
+    if remote::is_url(text) {
+        let source = LayerSource::Remote(remote::layer(text, node, what, findings)?);
+        return Some(LayerSpec { source, place: node.place.clone() });
+    }
     let source = match text.strip_prefix("env:") {
         Some(prefix) if is_variable_name(prefix) => LayerSource::Variables { prefix: prefix.to_owned() },
         Some(_) => {

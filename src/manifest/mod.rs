@@ -5,6 +5,7 @@ mod load;
 mod order;
 mod paths;
 mod policies;
+mod remote;
 mod target;
 #[cfg(test)]
 mod hostile;
@@ -15,6 +16,7 @@ pub use actions::{is_protected_unit, is_unit};
 pub use load::{load, load_targets, read, variables};
 pub use paths::{check_name, concerns, covers, path_globs};
 pub use policies::{Over, Packages, PolicySpec};
+pub use remote::{RemoteLayer, remote_prefix};
 
 use crate::document::Format;
 use crate::place::Place;
@@ -187,6 +189,8 @@ pub enum LayerSource {
         /// The prefix, for example `APP_`.
         prefix: String,
     },
+    /// A file on a server.
+    Remote(RemoteLayer),
 }
 
 /// A path that may hold `{{ host }}`, `{{ environment }}`, `{{ schema_version }}` and `{{ labels.NAME }}`.

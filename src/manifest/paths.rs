@@ -96,6 +96,9 @@ fn relative(text: &str) -> Result<String, &'static str> {
     if text.starts_with('/') {
         return Err("must be a relative path");
     }
+    if text.contains("://") {
+        return Err("must be a path; of all that a manifest names, only layers may be URLs");
+    }
     clean(text)
 }
 

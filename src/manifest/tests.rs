@@ -420,3 +420,31 @@ fn a_target_is_published_in_place_unless_it_says_generations() {
     let publish: Vec<Publish> = manifest.unwrap().targets.iter().map(|it| it.publish).collect();
     assert_eq!(publish, [Publish::InPlace, Publish::Generations]);
 }
+
+#[test]
+fn x24_a_url_among_the_layers_is_never_taken_for_a_path() {
+    let digest = "0123456789abcdef".repeat(4);
+    let layers = format!(
+        "https://h/a.yaml#sha256={digest}, https://h/a.yaml, 'https://h/a.yaml#sha256={digest}?', ftp://h/a.yaml, 'https:h', \
+         'https://ana:s3cr3t@h/a.yaml#sha256={digest}', 'https://h/{{{{ host }}}}.yaml#sha256={digest}'"
+    );
+    let text = format!(
+        "version: 1\nenvironments: {{p: {{type: production}}}}\nconfigurations:\n  c:\n    layers: [{layers}]\n    \
+         schema: https://h/s.json\ntargets:\n  t: {{path: /srv/t, files: [{{copy: 'https://h/x'}}]}}\n"
+    );
+    let (manifest, findings) = read(&text);
+    let layers = manifest.expect("it is read").configurations["c"].layers.clone();
+    let expected = RemoteLayer { url: "https://h/a.yaml".into(), sha256: digest.clone(), format: Format::Yaml };
+    assert_eq!(layers.iter().map(|it| &it.source).collect::<Vec<_>>(), [&LayerSource::Remote(expected)]);
+    assert!(!format!("{findings:?}").contains("s3cr3t"), "{findings:?}");
+    insta::assert_snapshot!(shown(&findings), @"
+    5:104 E_VALUE: `configurations.c.layers`: the remote layer https://h/a.yaml has no digest, so its server could change it unseen (look at the file, then add `#sha256=` and what `curl -sSf https://h/a.yaml | sha256sum` prints)
+    5:122 E_VALUE: `configurations.c.layers`: the remote layer https://h/a.yaml ends in `?`, but no remote layer is optional (leave the `?` out, or put the file into the repository: what a commit means must not depend on whether a server answers)
+    5:215 E_VALUE: `configurations.c.layers`: layers do not come from `ftp://` (a layer is a path in the repository, `env:PREFIX`, or remote; a remote layer is written as `https://HOST/PATH#sha256=DIGEST`)
+    5:231 E_VALUE: `configurations.c.layers`: the remote layer https:h lacks two slashes behind its scheme (a remote layer is written as `https://HOST/PATH#sha256=DIGEST`)
+    5:242 E_VALUE: `configurations.c.layers`: the remote layer https://h/a.yaml has a user name or password in it (take it out, and change it: everyone who reads the repository has it; remote layers are fetched without)
+    5:345 E_VALUE: `configurations.c.layers`: the remote layer https://h/{{ host }}.yaml holds `{{ }}`, and a digest is of one file (write each file with its own digest, in a configuration of its own)
+    6:13 E_PATH: `configurations.c.schema` must be a path; of all that a manifest names, only layers may be URLs
+    8:36 E_PATH: `targets.t.files.0.copy` must be a path; of all that a manifest names, only layers may be URLs
+    ");
+}

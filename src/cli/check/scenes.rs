@@ -121,7 +121,7 @@ fn places_by_host(manifest: &Manifest) -> impl Iterator<Item = &Place> {
     });
     let layers = manifest.configurations.values().flat_map(|it| &it.layers).filter_map(|it| match &it.source {
         LayerSource::File { path, .. } => Some((path, &it.place)),
-        LayerSource::Variables { .. } => None,
+        LayerSource::Variables { .. } | LayerSource::Remote(_) => None,
     });
     let by_host = |it: &(&PathTemplate, &Place)| it.0.uses("host");
     sources.chain(layers).filter(by_host).map(|it| it.1)

@@ -5,10 +5,14 @@ mod memory;
 pub use memory::Memory;
 
 use self::memory::{Asked, Ingredient, Ingredients};
-use super::{BUILTIN, ConfigSchema, Configuration, Layer, Ready, Rules, merge, variables_layer};
+use super::{
+    BUILTIN, ConfigSchema, Configuration, Layer, NoRemotes, Ready, Remotes, Rules, merge, remotes, variables_layer,
+};
 use crate::document::{Format, Limits, Map, Node, Value, decode};
 use crate::finding::{Code, Finding, Findings, nearest};
-use crate::manifest::{ConfigurationSpec, Facts, LayerSource, LayerSpec, Located, Manifest, PathTemplate};
+use crate::manifest::{
+    ConfigurationSpec, Facts, LayerSource, LayerSpec, Located, MANIFEST, Manifest, PathTemplate, RemoteLayer,
+};
 use crate::place::Place;
 use crate::revision::{ObjectId, Tree, TreeEntry};
 use std::cell::RefCell;
@@ -63,8 +67,11 @@ pub struct MigratedDocument {
 pub struct Loaded {
     /// The configuration; `None` when one of its layers or its schema cannot be used.
     pub configuration: Option<Configuration>,
-    /// The paths of the files, and of the folder of migrations, that it is made from.
+    /// The paths of the files, and of the folder of migrations, that it is made from. The manifest is one where it has the
+    /// digest of a remote layer.
     pub inputs: Vec<String>,
+    /// The addresses of its remote layers.
+    pub remotes: Vec<String>,
     /// The ids of those that are encrypted.
     pub sealed: Vec<ObjectId>,
 }
@@ -75,6 +82,7 @@ pub struct ConfigurationManager<'a> {
     manifest: &'a Manifest,
     facts: &'a Facts,
     documents: &'a dyn Documents,
+    remotes: &'a dyn Remotes,
     rules: BTreeMap<String, Rules>,
     memory: Arc<Memory>,
 }
@@ -85,7 +93,14 @@ type Opened = (Option<Document>, Findings);
 impl<'a> ConfigurationManager<'a> {
     /// Returns a manager; `documents` is a [`SecretManager`](crate::secrets::SecretManager), unless a program has its own.
     pub fn new(tree: &'a dyn Tree, manifest: &'a Manifest, facts: &'a Facts, documents: &'a dyn Documents) -> Self {
-        ConfigurationManager { tree, manifest, facts, documents, rules: BTreeMap::new(), memory: Arc::default() }
+        let (remotes, rules) = (&NoRemotes, BTreeMap::new());
+        ConfigurationManager { tree, manifest, facts, documents, remotes, rules, memory: Arc::default() }
+    }
+
+    /// Adds where remote layers come from; without, they are refused.
+    #[must_use]
+    pub fn with_remotes(self, remotes: &'a dyn Remotes) -> Self {
+        ConfigurationManager { remotes, ..self }
     }
 
     /// Adds rules of a program that one configuration is held against after its schema.
@@ -164,23 +179,22 @@ impl<'a> ConfigurationManager<'a> {
     }
 
     /// Opens a layer's document; who asks for it again is told again what is wrong with it.
-    fn open(&self, file: &File<'_>, format: Format, findings: &mut Findings) -> Result<Option<Document>, Finding> {
-        let key = (file.path.to_owned(), file.entry.id.clone());
-        let (document, found) = self.memory.documents.get(key, || {
-            let bytes = self.tree.content(file.path, &file.entry, Limits::default().bytes)?;
+    fn open(
+        &self,
+        (name, id): (&str, &ObjectId),
+        read: &dyn Fn() -> Result<Vec<u8>, Finding>,
+        format: Format,
+        findings: &mut Findings,
+    ) -> Result<Option<Document>, Finding> {
+        let (document, found) = self.memory.documents.get((name.to_owned(), id.clone()), || {
+            let bytes = read()?;
             let mut found = Findings::new();
-            let document = self.documents.open(&Arc::from(file.path), &bytes, format, &mut found);
+            let document = self.documents.open(&Arc::from(name), &bytes, format, &mut found);
             Ok((document.and_then(|it| with_map(it, &mut found)), found))
         })?;
         findings.extend(found);
         Ok(document)
     }
-}
-
-/// A file of the repository that is there.
-struct File<'a> {
-    path: &'a str,
-    entry: TreeEntry,
 }
 
 /// Holds a configuration against its schema; returns whether it fits.
@@ -306,6 +320,7 @@ impl Loader<'_> {
                 self.ingredients.layers.push(Ingredient::Variables(prefix.clone(), own));
                 return Ok(Some(variables_layer(prefix, &manager.facts.variables, schema, findings)));
             }
+            LayerSource::Remote(remote) => return self.remote(remote, &layer.place, findings).map(Some),
             LayerSource::File { path, optional } => (self.expand(path, &layer.place, findings)?, *optional),
         };
         let Some(entry) = self.find(&path, &layer.place, findings)? else {
@@ -326,12 +341,27 @@ impl Loader<'_> {
             findings.push(Finding::error(Code::VALUE, message).at(&layer.place).hint(hint));
             return Err(Failed);
         };
-        let file = File { path: &path, entry };
-        let document = manager.open(&file, format, findings).map_err(|it| failed(it, findings))?.ok_or(Failed)?;
-        let id = file.entry.id;
+        let read = || manager.tree.content(&path, &entry, Limits::default().bytes);
+        let document = manager.open((&path, &entry.id), &read, format, findings);
+        let document = document.map_err(|it| failed(it, findings))?.ok_or(Failed)?;
+        let id = entry.id.clone();
         self.ingredients.layers.push(Ingredient::File(path.clone(), id.clone()));
         self.loaded.sealed.extend(document.is_sealed.then_some(id));
         self.migrated(path, document.node, findings).ok_or(Failed).map(Some)
+    }
+
+    /// Returns a layer that comes from a server.
+    fn remote(&mut self, remote: &RemoteLayer, place: &Place, findings: &mut Findings) -> Result<Layer, Failed> {
+        let (manager, url, id) = (self.manager, &remote.url, remote.id());
+        // Which bytes it has is written in the manifest, and changes there.
+        self.loaded.inputs.push(MANIFEST.to_owned());
+        self.loaded.remotes.push(url.clone());
+        let read = || remotes::fetch(manager.remotes, remote);
+        let document = manager.open((url, &id), &read, remote.format, findings);
+        let document = document.map_err(|it| failed(it.at(place), findings))?.ok_or(Failed)?;
+        self.loaded.sealed.extend(document.is_sealed.then(|| ObjectId::new(&remote.sha256)));
+        self.ingredients.layers.push(Ingredient::File(url.clone(), id));
+        self.migrated(url.clone(), document.node, findings).ok_or(Failed)
     }
 
     /// Brings a layer to the environment's schema version, and takes its own version out of it.
