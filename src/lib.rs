@@ -31,6 +31,7 @@ pub mod wire;
 // The edges: a subject each, and none knows another.
 pub mod settings;
 pub mod git;
+pub mod remote;
 pub mod host;
 pub mod state;
 pub mod report;

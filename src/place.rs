@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A position in a source: a file of the repository, a host file, or a named source such as `env:APP_`.
+/// A position in a source: a file of the repository, a host file, a remote layer, or a named source such as `env:APP_`.
 ///
 /// Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    /// The file's path as a person would type it, relative to the repository's root for files of a revision.
+    /// The file's path as a person would type it, relative to the repository's root for files of a revision; the address of a
+    /// remote layer.
     pub file: Arc<str>,
     /// The line, from 1; 0 when the place is the file as a whole.
     pub line: u32,

@@ -32,6 +32,7 @@ mod poison;
 mod policy;
 mod process_faults;
 mod process_signals;
+mod remote;
 mod rollbacks;
 mod schema;
 mod secret;

@@ -9,7 +9,7 @@ const CORE: &[&str] = &[
     "record", "plan", "rollback", "trust", "schedule", "wire",
 ];
 /// Edges touch the world, a subject each, and never import each other.
-const EDGES: &[&str] = &["settings", "git", "host", "state", "report", "observe"];
+const EDGES: &[&str] = &["settings", "git", "remote", "host", "state", "report", "observe"];
 const TOP: &[&str] = &["deploy", "monitor", "folder", "agent", "cli"];
 
 /// What the core may not name: clock, environment, disk, processes, network.
@@ -55,6 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("git2", &["git"]),
     ("rusqlite", &["state"]),
     ("close_fds", &["host"]),
+    ("ureq", &["git", "host", "remote", "report"]),
     ("prometheus_client", &["observe"]),
     ("axum", &["observe"]),
     ("clap", &["cli"]),

@@ -131,6 +131,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate server.pem; ssl_certificate_key server.key;
+    location /layers/ {{ root {root}; }}
     location /plain/ {{ default_type text/html; return 200 "<html>hello</html>"; }}
     location /broken/ {{ return 503; }}
     location /moved/ {{ {other} }}

@@ -1,5 +1,6 @@
 //! Real servers, each on a port of its own, which end with the test that started them.
 
+pub mod files;
 pub mod https;
 pub mod raw;
 pub mod repository;
