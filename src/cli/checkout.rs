@@ -5,6 +5,7 @@ use crate::finding::{Code, Finding, Findings};
 use crate::git::WorkTree;
 use crate::manifest::{Facts, Manifest};
 use crate::pipeline::{self, Explanation, Inputs, Memory, Rendered};
+use crate::remote::RemoteStore;
 use crate::render::Content;
 use crate::revision::Tree;
 use crate::secrets::SecretManager;
@@ -18,17 +19,22 @@ const NO_REVISION: &str = "0000000000000000000000000000000000000000";
 pub struct Checkout {
     tree: WorkTree,
     secrets: SecretManager,
+    remotes: RemoteStore,
     /// What renderings for several hosts have alike.
     memory: Memory,
 }
 
 impl Checkout {
-    /// Opens a folder. The identities come from `SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE`, as sops has them.
-    pub fn open(dir: &Path) -> Result<Checkout, Failure> {
+    /// Opens a folder. The identities come from `SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE`, as sops has them; remote layers from
+    /// the user's cache, or from their servers unless it is `offline`.
+    pub fn open(dir: &Path, offline: bool) -> Result<Checkout, Failure> {
         let tree = WorkTree::open(dir).map_err(|it| Failure::new(Finding::error(Code::NOT_FOUND, it.to_string())))?;
-        let identities = AgeSources::of_environment(&Surroundings::of_process()).read()?;
+        let around = Surroundings::of_process();
+        let identities = AgeSources::of_environment(&around).read()?;
         let secrets = SecretManager::new(&identities).map_err(Failure::new)?;
-        Ok(Checkout { tree, secrets, memory: Memory::default() })
+        let cache = around.cache_dir().map(|it| it.join("headfast/remote"));
+        let remotes = RemoteStore::new(cache, around.ca_file()).offline(offline);
+        Ok(Checkout { tree, secrets, remotes, memory: Memory::default() })
     }
 
     /// Returns its files.
@@ -39,6 +45,11 @@ impl Checkout {
     /// Returns what opens its secrets.
     pub fn secrets(&self) -> &SecretManager {
         &self.secrets
+    }
+
+    /// Returns where its remote layers come from.
+    pub fn remotes(&self) -> &RemoteStore {
+        &self.remotes
     }
 
     /// Reads the manifest.
@@ -83,6 +94,7 @@ impl Checkout {
             tree: &self.tree,
             facts,
             secrets: &self.secrets,
+            remotes: &self.remotes,
             targets: None,
             revision: &|_| NO_REVISION.to_owned(),
             on_phase: &|_| {},

@@ -96,7 +96,11 @@ fn result(merged: &Merged<'_>, seen: &mut HashMap<String, u32>) -> Value {
         result["properties"]["rule"] = json!(rule);
     }
     if let Some(place) = &finding.place {
-        let mut physical = json!({"artifactLocation": {"uri": uri(&place.file), "uriBaseId": "%SRCROOT%"}});
+        // A remote layer's file is its address.
+        let mut physical = match place.file.contains("://") {
+            true => json!({"artifactLocation": {"uri": &*place.file}}),
+            false => json!({"artifactLocation": {"uri": uri(&place.file), "uriBaseId": "%SRCROOT%"}}),
+        };
         if place.line > 0 {
             physical["region"] = json!({"startLine": place.line});
             if place.column > 0 {

@@ -45,7 +45,8 @@ enum Format {
 /// Runs the verb.
 pub fn run(verb: &Verb, ui: &Ui) -> Result<Exit, Failure> {
     let Verb::Test(args) = verb;
-    let checkout = Checkout::open(&args.repo)?;
+    // Tests see no layers.
+    let checkout = Checkout::open(&args.repo, true)?;
     let mut findings = Findings::new();
     let Some(manifest) = checkout.manifest(&mut findings).filter(|_| !findings.has_errors()) else {
         return Err(Failure::Findings(findings));

@@ -39,7 +39,7 @@ pub struct Args {
 
 /// Renders a checkout and prints or writes the files.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
-    let checkout = Checkout::open(&args.repo)?;
+    let checkout = Checkout::open(&args.repo, args.scene.offline)?;
     let mut findings = Findings::new();
     let Some(manifest) = checkout.manifest(&mut findings) else { return Err(Failure::Findings(findings)) };
     let facts = args.scene.facts(&manifest)?;

@@ -26,6 +26,9 @@ pub struct SceneArgs {
     /// A variable of the host (can be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     variable: Vec<(String, String)>,
+    /// Ask no server: remote layers come from the cache
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Reads `KEY=VALUE`.
@@ -79,7 +82,7 @@ pub struct Place {
 impl PlaceArgs {
     /// Opens the checkout, and finds out which configuration is meant.
     pub fn open(&self) -> Result<Place, Failure> {
-        let checkout = Checkout::open(&self.repo)?;
+        let checkout = Checkout::open(&self.repo, self.scene.offline)?;
         let mut findings = Findings::new();
         let Some(manifest) = checkout.manifest(&mut findings).filter(|_| !findings.has_errors()) else {
             return Err(Failure::Findings(findings));
@@ -102,7 +105,8 @@ impl PlaceArgs {
 impl Place {
     /// Loads the configuration from a tree, with all that is wrong with it.
     pub fn load(&self, tree: &dyn Tree, findings: &mut Findings) -> Option<Configuration> {
-        pipeline::load(tree, &self.manifest, &self.facts, self.checkout.secrets(), &self.name, findings)
+        let (secrets, remotes) = (self.checkout.secrets(), self.checkout.remotes());
+        pipeline::load(tree, &self.manifest, &self.facts, secrets, remotes, &self.name, findings)
     }
 }
 

@@ -89,7 +89,7 @@ fn in_checkout(args: &Args, dir: &Path, ui: &Ui) -> Result<Told, Failure> {
     if args.revision.is_some() {
         return Err(Failure::usage("`--revision` is for hosts; check the commit out to ask about it"));
     }
-    let checkout = Checkout::open(dir)?;
+    let checkout = Checkout::open(dir, args.scene.offline)?;
     let mut findings = Findings::new();
     let Some(manifest) = checkout.manifest(&mut findings) else { return Err(Failure::Findings(findings)) };
     let facts = args.scene.facts(&manifest)?;
@@ -126,7 +126,7 @@ fn changes(explanation: &Explanation, blame: Blame, ui: &Ui) -> Changes {
     let values = explanation.asked.iter().chain(&explanation.values);
     let of_value = |it: &ExplainedValue| {
         let references = it.references.iter().filter_map(|it| it.place.clone());
-        it.origins.iter().map(|it| it.place.clone()).chain(references).collect::<Vec<_>>()
+        it.origins.iter().map(|it| it.changed_at.clone()).chain(references).collect::<Vec<_>>()
     };
     let mut places: Vec<Place> = values.flat_map(of_value).chain(file_of(&explanation.source)).collect();
     places.sort();
@@ -225,7 +225,7 @@ fn value(value: &ExplainedValue, changes: &Changes) -> WhyValue {
     let origin = |it: &LayerOrigin| {
         let WhyPlace { file, line, column } = place(&it.place);
         let (layer, shown, migrated) = (it.layer.clone(), it.shown.clone(), it.migrated.clone());
-        Origin { layer, file, line, column, changed: changed(&it.place), wins: it.wins, shown, migrated }
+        Origin { layer, file, line, column, changed: changed(&it.changed_at), wins: it.wins, shown, migrated }
     };
     let reference = |it: &ReferenceUse| WhyReference {
         name: it.name.clone(),

@@ -1,5 +1,6 @@
 //! Why a file of this host is as it is, told beside whatever is at work; nothing is written.
 
+use super::remotes::AllowedRemotes;
 use super::{Error, secrets_of};
 use crate::finding::{Code, Finding, Findings};
 use crate::git::Mirror;
@@ -55,6 +56,8 @@ pub fn explain(
         tree: &tree,
         facts: &facts,
         secrets: &secrets,
+        // Whoever asks waits for no server.
+        remotes: &AllowedRemotes::new(settings, repository, true),
         targets: repository.targets.as_ref(),
         revision: &last_change,
         on_phase: &|_| {},

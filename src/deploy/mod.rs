@@ -17,6 +17,7 @@ mod outbox;
 mod poison;
 mod prepare;
 mod recover;
+mod remotes;
 mod restore;
 mod revert;
 mod salvage;

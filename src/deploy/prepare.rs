@@ -3,6 +3,7 @@
 use super::actions::Repertoire;
 use super::change::request;
 use super::observe::Seen;
+use super::remotes::AllowedRemotes;
 use super::{ConfigurationDeployer, Error, gate};
 use crate::finding::{Code, Finding, Findings};
 use crate::git::GitTree;
@@ -189,6 +190,7 @@ impl ConfigurationDeployer<'_> {
             tree,
             facts: &self.facts,
             secrets: &self.secrets,
+            remotes: &AllowedRemotes::new(self.settings, self.repository, false),
             targets: self.repository.targets.as_ref(),
             revision: &last_change,
             on_phase: &|phase| self.pass_through(phase),

@@ -17,6 +17,7 @@ use crate::git::{self, WorkTree};
 use crate::manifest::{self, Facts, Manifest};
 use crate::pipeline;
 use crate::place::Place;
+use crate::remote::RemoteStore;
 use crate::revision::{EntryKind, Overlay, Tree};
 use crate::secrets::{self, SecretManager};
 use crate::settings::{AgeSources, Surroundings};
@@ -40,6 +41,7 @@ pub struct ConfigurationFolder {
     dir: PathBuf,
     facts: Facts,
     secrets: SecretManager,
+    remotes: RemoteStore,
     loaded: BTreeMap<String, Loaded>,
 }
 
@@ -77,6 +79,7 @@ impl ConfigurationFolder {
             dir: dir.to_owned(),
             facts,
             secrets: SecretManager::new(&identities)?,
+            remotes: RemoteStore::new(around.cache_dir().map(|it| it.join("headfast/remote")), around.ca_file()),
             loaded: BTreeMap::new(),
         })
     }
@@ -205,7 +208,7 @@ impl ConfigurationFolder {
         findings: &mut Findings,
     ) -> Option<Configuration> {
         let manifest = self.manifest(name, layers, tree, findings)?;
-        let mut configuration = pipeline::load(tree, &manifest, &self.facts, &self.secrets, name, findings)?;
+        let mut configuration = pipeline::load(tree, &manifest, &self.facts, &self.secrets, &self.remotes, name, findings)?;
         configuration.loaded_at = Some(Utc::now());
         configuration.version = self.commit();
         Some(configuration)

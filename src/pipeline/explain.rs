@@ -83,6 +83,8 @@ pub struct LayerOrigin {
     pub layer: String,
     /// Where in it.
     pub place: Place,
+    /// The line whose last change is the value's: that of `place`, or for a remote layer the manifest's with its digest.
+    pub changed_at: Place,
     /// Whether it is this layer's value that counts.
     pub wins: bool,
     /// Its value as it is shown to people, before variables are substituted; a secret is redacted.
@@ -110,7 +112,7 @@ pub fn explain(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<E
     let mut found = Findings::new();
     let explanation = steps(inputs, what, &mut found);
     let mut found = found.distinct();
-    texts::attach(inputs.tree, &mut found);
+    texts::attach(inputs.tree, inputs.remotes, &mut found);
     found.in_environment(&inputs.facts.environment);
     findings.extend(found);
     explanation
@@ -120,6 +122,7 @@ fn steps(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explana
     let manifest = load::manifest(inputs, &Memory::default(), findings)?;
     let (target, rest) = target_of(&manifest, inputs, what, findings)?;
     let manager = ConfigurationManager::new(inputs.tree, &manifest, inputs.facts, inputs.secrets);
+    let manager = manager.with_remotes(inputs.remotes);
     let mut loaded = BTreeMap::new();
     for name in needs::configurations(&[target]).into_iter().filter(|it| manifest.configurations.contains_key(*it)) {
         loaded.insert(name.to_owned(), manager.load(name, findings));

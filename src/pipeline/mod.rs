@@ -18,7 +18,7 @@ mod tests;
 pub use explain::{ExplainedValue, Explanation, LayerOrigin, ReferenceUse, Source, explain};
 pub use memory::Memory;
 
-use crate::config::{Configuration, ConfigurationManager, Loaded};
+use crate::config::{Configuration, ConfigurationManager, Loaded, NoRemotes, Remotes};
 use crate::document::Node;
 use crate::finding::Findings;
 use crate::manifest::{self, Facts, Manifest, Target};
@@ -37,6 +37,8 @@ pub struct Inputs<'a> {
     pub facts: &'a Facts,
     /// What opens the host's secrets.
     pub secrets: &'a SecretManager,
+    /// Where remote layers come from.
+    pub remotes: &'a dyn Remotes,
     /// The targets that agent.yaml declares for the repository, which then count instead of its manifest.
     pub targets: Option<&'a Node>,
     /// Returns the last commit that changed one of these paths; called only for templates that use `revision`.
@@ -69,7 +71,7 @@ pub fn render_with(inputs: &Inputs, memory: &Memory, findings: &mut Findings) ->
     let rendered = steps(inputs, memory, &mut found);
     // A file that several configurations need is as wrong for each of them.
     let mut found = found.distinct();
-    texts::attach(inputs.tree, &mut found);
+    texts::attach(inputs.tree, inputs.remotes, &mut found);
     found.in_environment(&inputs.facts.environment);
     let is_good = !found.has_errors();
     findings.extend(found);
@@ -80,12 +82,13 @@ pub fn render_with(inputs: &Inputs, memory: &Memory, findings: &mut Findings) ->
 pub fn load_manifest(tree: &dyn Tree, findings: &mut Findings) -> Option<Manifest> {
     let mut found = Findings::new();
     let manifest = manifest::read(tree, &mut found);
-    texts::attach(tree, &mut found);
+    texts::attach(tree, &NoRemotes, &mut found);
     findings.extend(found);
     manifest
 }
 
-/// Loads one configuration of the repository in `tree`, as its `headfast.yaml` puts it together for a host.
+/// Loads one configuration of the repository in `tree`, as its `headfast.yaml` puts it together for a host. Remote layers are
+/// refused: [`ConfigurationManager::with_remotes`] has them.
 pub fn load_configuration(
     tree: &dyn Tree,
     facts: &Facts,
@@ -105,16 +108,18 @@ pub fn load(
     manifest: &Manifest,
     facts: &Facts,
     secrets: &SecretManager,
+    remotes: &dyn Remotes,
     name: &str,
     findings: &mut Findings,
 ) -> Option<Configuration> {
     let mut found = Findings::new();
-    let configuration = ConfigurationManager::new(tree, manifest, facts, secrets).load(name, &mut found).configuration;
+    let manager = ConfigurationManager::new(tree, manifest, facts, secrets).with_remotes(remotes);
+    let configuration = manager.load(name, &mut found).configuration;
     if let Some(configuration) = &configuration {
         configuration.validate(&mut found);
     }
     let mut found = found.distinct();
-    texts::attach(tree, &mut found);
+    texts::attach(tree, remotes, &mut found);
     findings.extend(found);
     configuration
 }
@@ -161,8 +166,8 @@ fn configure(
     memory: &Memory,
     findings: &mut Findings,
 ) -> BTreeMap<String, Loaded> {
-    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets)
-        .with_memory(&memory.configurations);
+    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets);
+    let manager = manager.with_remotes(inputs.remotes).with_memory(&memory.configurations);
     let mut loaded = BTreeMap::new();
     for name in needs::configurations(targets).into_iter().filter(|it| manifest.configurations.contains_key(*it)) {
         loaded.insert(name.to_owned(), manager.load_judged(name, findings));

@@ -42,7 +42,7 @@ fn needs(target: &Target, file: &str, facts: &Facts, loaded: &BTreeMap<String, L
     target.files.iter().any(|output| {
         let is_layer = || {
             let made = output.kind.configuration().and_then(|it| loaded.get(&it.value));
-            made.is_some_and(|it| it.inputs.iter().any(|it| it == file))
+            made.is_some_and(|it| it.inputs.iter().chain(&it.remotes).any(|it| it == file))
         };
         let source = match &output.kind {
             OutputKind::Copy { source } | OutputKind::Template { source, .. } => source.value.expand(facts, None).ok(),

@@ -11,6 +11,7 @@ struct World {
     tree: MemoryTree,
     facts: Facts,
     secrets: SecretManager,
+    remotes: Box<dyn Remotes>,
     targets: Option<Node>,
 }
 
@@ -27,6 +28,7 @@ impl World {
                 variables: BTreeMap::new(),
             },
             secrets: SecretManager::default(),
+            remotes: Box::new(NoRemotes),
             targets: None,
         }
     }
@@ -57,6 +59,7 @@ impl World {
             tree: &self.tree,
             facts: &self.facts,
             secrets: &self.secrets,
+            remotes: self.remotes.as_ref(),
             targets: self.targets.as_ref(),
             revision: &revision,
             on_phase: &|_| {},
@@ -112,5 +115,6 @@ fn list(findings: &Findings) -> Vec<String> {
 
 mod bad;
 mod good;
+mod remote;
 mod secret;
 mod why;

@@ -14,9 +14,10 @@ use crate::document::Limits;
 use crate::finding::Finding;
 use crate::manifest::RemoteLayer;
 use cache::Cache;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long one file may take, from the first look-up to the last byte.
@@ -32,12 +33,23 @@ pub struct RemoteStore {
     ca_file: Option<PathBuf>,
     is_offline: bool,
     deadline: Duration,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
     /// The layers that were handed out, by address; `None` where it had several.
-    given: RefCell<BTreeMap<String, Option<RemoteLayer>>>,
+    given: BTreeMap<String, Option<RemoteLayer>>,
     /// What failed, by address and digest, so that several hosts with one layer wait for it once.
-    failed: RefCell<BTreeMap<(String, String), Finding>>,
+    failed: BTreeMap<(String, String), Finding>,
     /// The servers that did not answer, and why.
-    silent: RefCell<BTreeMap<String, Error>>,
+    silent: BTreeMap<String, Error>,
+}
+
+impl fmt::Debug for RemoteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteStore").field("is_offline", &self.is_offline).finish_non_exhaustive()
+    }
 }
 
 impl RemoteStore {
@@ -56,9 +68,7 @@ impl RemoteStore {
             ca_file,
             is_offline: false,
             deadline: DEADLINE,
-            given: RefCell::default(),
-            failed: RefCell::default(),
-            silent: RefCell::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -74,17 +84,21 @@ impl RemoteStore {
         RemoteStore { deadline, ..self }
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, layer: &RemoteLayer) -> Result<Vec<u8>, Finding> {
         if let Some(bytes) = self.cache.as_ref().and_then(|it| it.read(layer)) {
             return Ok(bytes);
         }
         let key = (layer.url.clone(), layer.sha256.clone());
-        if let Some(finding) = self.failed.borrow().get(&key) {
+        if let Some(finding) = self.known().failed.get(&key) {
             return Err(finding.clone());
         }
         let fetched = self.download(&layer.url).map_err(|it| it.to_finding());
         let bytes = fetched.and_then(|it| layer.verify(&it).map(|()| it)).inspect_err(|it| {
-            self.failed.borrow_mut().insert(key, it.clone());
+            self.known().failed.insert(key, it.clone());
         })?;
         match self.cache.as_ref().map_or(Ok(()), |it| it.write(layer, &bytes)) {
             Err(error) if self.must_keep => Err(error.to_finding()),
@@ -98,13 +112,13 @@ impl RemoteStore {
             return Err(Error::Offline { url: url.to_owned() });
         }
         let server = fetch::server_of(url);
-        if let Some(error) = self.silent.borrow().get(server) {
+        if let Some(error) = self.known().silent.get(server) {
             return Err(error.about(url));
         }
         let (ca_file, limit) = (self.ca_file.as_deref(), Limits::default().bytes);
         fetch::Request { url, ca_file, deadline: self.deadline, limit }.send().inspect_err(|error| {
             if error.is_of_server() {
-                self.silent.borrow_mut().insert(server.to_owned(), error.clone());
+                self.known().silent.insert(server.to_owned(), error.clone());
             }
         })
     }
@@ -113,8 +127,8 @@ impl RemoteStore {
 impl Remotes for RemoteStore {
     fn fetch(&self, layer: &RemoteLayer) -> Result<Vec<u8>, Finding> {
         let bytes = self.get(layer)?;
-        let mut given = self.given.borrow_mut();
-        let known = given.entry(layer.url.clone()).or_insert_with(|| Some(layer.clone()));
+        let mut known = self.known();
+        let known = known.given.entry(layer.url.clone()).or_insert_with(|| Some(layer.clone()));
         if known.as_ref().is_some_and(|it| it != layer) {
             *known = None;
         }
@@ -122,7 +136,7 @@ impl Remotes for RemoteStore {
     }
 
     fn fetched(&self, url: &str) -> Option<Vec<u8>> {
-        let given = self.given.borrow();
-        self.cache.as_ref()?.read(given.get(url)?.as_ref()?)
+        let layer = self.known().given.get(url)?.clone()?;
+        self.cache.as_ref()?.read(&layer)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::digest::Hasher;
 use super::{Digest, Values, digest};
-use crate::document::{self, Format, Node, Value};
+use crate::document::{self, Format, Node};
 use crate::finding::{Code, Finding, Findings, nearest};
 use crate::manifest::Located;
 

@@ -46,6 +46,17 @@ impl Surroundings {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|it| !it.is_empty())
     }
 
+    /// Returns the user's folder for what can be had again, where the XDG base directories have it.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        let absolute = |name: &str| self.variable(name).map(PathBuf::from).filter(|it| it.is_absolute());
+        absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
+    }
+
+    /// Returns the file of certificates that OpenSSL, and much else, takes in place of its own.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.variable("SSL_CERT_FILE").map(PathBuf::from)
+    }
+
     /// Returns the file of a systemd credential, the one for a repository before the one for all.
     pub(super) fn credential(&self, repository: &str, name: &str) -> Option<PathBuf> {
         let directory = Path::new(self.variable("CREDENTIALS_DIRECTORY")?);

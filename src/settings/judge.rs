@@ -1,8 +1,8 @@
-//! Whether a host lets a repository have a target.
+//! Whether a host lets a repository have a target or a remote layer.
 
 use super::{Repository, Settings};
 use crate::finding::{Code, Finding};
-use crate::manifest::covers;
+use crate::manifest::{RemoteLayer, covers};
 use std::path::{Path, PathBuf};
 
 /// The directories from which systemd runs things; a target may lie in them, and must not be one of them.
@@ -25,6 +25,22 @@ impl Settings {
         let message = format!("the repository `{}` may not have the target {target}", repository.name);
         let hint = format!("to allow it, add {target} to `allow.paths` of the repository in {}", self.path.display());
         Err(Finding::error(Code::TARGET_NOT_ALLOWED, message).hint(hint))
+    }
+
+    /// Refuses a remote layer that `allow.remotes` does not cover; the finding has no place.
+    pub fn judge_remote(&self, repository: &Repository, layer: &RemoteLayer) -> Result<(), Finding> {
+        let mut allowed = repository.allow.iter().flat_map(|it| &it.remotes);
+        if allowed.any(|it| layer.url.starts_with(it)) {
+            return Ok(());
+        }
+        let message = format!("the repository `{}` may not have the remote layer {}", repository.name, layer.url);
+        let folder = layer.url.rsplit_once('/').map_or("", |it| it.0);
+        let agent = self.path.display();
+        let hint = match repository.allow.as_ref().is_some_and(|it| !it.remotes.is_empty()) {
+            true => format!("to allow it, add {folder}/ to `allow.remotes` of the repository in {agent}"),
+            false => format!("to allow it, write `remotes: [{folder}/]` under `allow` of the repository in {agent}"),
+        };
+        Err(Finding::error(Code::REMOTE_NOT_ALLOWED, message).hint(hint))
     }
 
     /// Returns what of the agent's own a target would meet.

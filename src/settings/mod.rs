@@ -244,6 +244,8 @@ pub struct Allow {
     pub commands: Vec<String>,
     /// Users and groups that files may belong to.
     pub users: Vec<String>,
+    /// The beginnings of the addresses that remote layers may have, as [`crate::manifest::remote_prefix`] makes them.
+    pub remotes: Vec<String>,
 }
 
 /// What happens to files that a first deployment finds in its way.

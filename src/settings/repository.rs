@@ -216,9 +216,9 @@ fn allow(node: &Node, what: &str, findings: &mut Findings) -> Allow {
         let message = format!("`{what}` {problem}: `{}`", text.escape_debug());
         findings.push(Finding::error(code, message).at(place));
     };
-    let mut lists: [Vec<String>; 4] = Default::default();
-    let mut problems = Findings::new();
-    for (list, key) in lists.iter_mut().zip(["paths", "units", "commands", "users"]) {
+    let mut lists: [Vec<String>; 5] = Default::default();
+    let (mut problems, mut bad_remotes) = (Findings::new(), Findings::new());
+    for (list, key) in lists.iter_mut().zip(["paths", "units", "commands", "users", "remotes"]) {
         for (text, place) in fields.strings(key, &mut problems) {
             let steps = text.split('/').filter(|it| !matches!(*it, "" | "."));
             let path = format!("/{}", steps.clone().collect::<Vec<_>>().join("/"));
@@ -227,6 +227,15 @@ fn allow(node: &Node, what: &str, findings: &mut Findings) -> Allow {
             match key {
                 "paths" | "commands" if is_path => list.push(path),
                 "paths" | "commands" => refuse(fields.path(key), "holds no absolute path", &text, &place, Code::PATH),
+                "remotes" => match manifest::remote_prefix(&text) {
+                    Some(prefix) => list.push(prefix),
+                    // It may hold a secret, so it is not repeated.
+                    None => {
+                        let message = format!("`{}` holds no beginning of https addresses", fields.path(key));
+                        let hint = "write as much of the address as all of them have, up to a `/`: https://HOST/PATH/";
+                        bad_remotes.push(Finding::error(Code::URL, message).at(&place).hint(hint));
+                    }
+                },
                 "units" if !is_unit(&text) => refuse(fields.path(key), "holds no unit name", &text, &place, Code::UNIT),
                 _ if text.is_empty() => refuse(fields.path(key), "holds no name", &text, &place, Code::VALUE),
                 _ => list.push(text),
@@ -235,8 +244,9 @@ fn allow(node: &Node, what: &str, findings: &mut Findings) -> Allow {
     }
     fields.finish(&mut problems);
     findings.extend(problems);
-    let [paths, units, commands, users] = lists;
-    Allow { paths, units, commands, users }
+    findings.extend(bad_remotes);
+    let [paths, units, commands, users, remotes] = lists;
+    Allow { paths, units, commands, users, remotes }
 }
 
 fn age(node: &Node, what: &str, context: &Context, findings: &mut Findings) -> Option<PathBuf> {

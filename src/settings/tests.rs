@@ -198,6 +198,7 @@ fn secrets_in_the_wrong_place_are_not_shown() {
         with("    auth: {token: s3cr3t, usernam: x, ssh_key: 5}\n"),
         with("    variables: {A_B: s3cr3t, a-b: s3cr3t, PIN: 53141}\n"),
         with("    status: [{provider: github, token_file: t, api_url: 'https://s3cr3t@x/'}]\n"),
+        with("    allow:\n      remotes:\n        - https://ana:s3cr3t@conf.example/\n"),
     ];
     for text in texts {
         let shown = host.refused(&text);
@@ -390,4 +391,41 @@ fn b19_b20_targets_are_judged() {
     assert!(finding.hint.is_some_and(|it| it.contains("allow.paths")));
     let narrow = host.load(&with("    allow: {paths: [/]}\n")).expect("loads");
     assert!(narrow.judge_target(&narrow.repositories[0], "/etc").is_err(), "/etc is listed by itself or not at all");
+}
+
+#[test]
+fn x24_remote_layers_are_judged_by_the_beginning_of_their_addresses() {
+    let host = Host::new();
+    let digest = "0123456789abcdef".repeat(4);
+    let judge = |allow: &str, url: &str| {
+        let settings = host.load(&with(allow)).expect("loads");
+        let layer = crate::manifest::RemoteLayer::parse(&format!("{url}#sha256={digest}")).expect("parses");
+        settings.judge_remote(&settings.repositories[0], &layer).map_err(|it| (it.code, it.hint.unwrap_or_default()))
+    };
+    let allow = "    allow: {paths: [/srv/app], remotes: ['https://Conf.example.org:443/shared/']}\n";
+    for path in ["app.yaml", "deep/app.yaml"] {
+        assert_eq!(judge(allow, &format!("https://conf.example.org/shared/{path}")), Ok(()));
+    }
+    for url in [
+        "https://conf.example.org/private/app.yaml",
+        "https://conf.example.org/shared.yaml",
+        "https://conf.example.org:8443/shared/app.yaml",
+        "https://conf.example.org.evil.example/shared/app.yaml",
+        "http://127.0.0.1/shared/app.yaml",
+    ] {
+        let (code, hint) = judge(allow, url).expect_err(url);
+        assert_eq!(code, Code::REMOTE_NOT_ALLOWED);
+        assert!(hint.contains(&format!("add {}/ to `allow.remotes`", url.rsplit_once('/').unwrap().0)), "{hint}");
+    }
+    for allow in ["", "    allow: {paths: [/srv/app]}\n"] {
+        let (_, hint) = judge(allow, "https://conf.example.org/shared/app.yaml").expect_err("nothing is allowed");
+        assert!(hint.contains("write `remotes: [https://conf.example.org/shared/]` under `allow`"), "{hint}");
+    }
+    for text in ["https://conf.example.org/shared", "conf.example.org/", "http://conf.example.org/", "https://h/?x/"] {
+        let shown = host.refused(&with(&format!("    allow:\n      remotes: ['{text}']\n")));
+        assert!(
+            shown.contains("E_URL: `repositories.0.allow.remotes` holds no beginning of https addresses"),
+            "{shown}"
+        );
+    }
 }

@@ -33,6 +33,8 @@ mod policy;
 mod process_faults;
 mod process_signals;
 mod remote;
+mod remote_checkout;
+mod remote_host;
 mod rollbacks;
 mod schema;
 mod secret;

@@ -47,6 +47,9 @@ pub struct Args {
     /// Only hosts with this label (can be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
+    /// Ask no server: remote layers come from the cache
+    #[arg(long)]
+    offline: bool,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -72,7 +75,7 @@ enum Format {
 
 /// Checks a repository and prints what is wrong with it.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
-    let checkout = Checkout::open(&args.repo)?;
+    let checkout = Checkout::open(&args.repo, args.offline)?;
     let mut base = args.base.as_ref().map(|it| Base::open(&args.repo, it, &checkout)).transpose()?;
     let mut findings = Findings::new();
     let manifest = checkout.manifest(&mut findings);

@@ -4,7 +4,7 @@ use super::{ExplainedValue, LayerOrigin, ReferenceUse};
 use crate::config::{Configuration, Documents, Loaded, Origin, REDACTED, Reference, redacted, references, shown};
 use crate::document::{Entry, Format, Limits, Node, Value};
 use crate::finding::{Code, Finding, Findings, nearest};
-use crate::manifest::{MANIFEST, Manifest};
+use crate::manifest::{LayerSource, LayerSpec, MANIFEST, Manifest};
 use crate::pipeline::Inputs;
 use crate::place::Place;
 use crate::render::{Content, OutputFile, Uses};
@@ -91,6 +91,7 @@ impl Teller<'_> {
         let origin = LayerOrigin {
             layer: path.to_owned(),
             place: node.place.clone(),
+            changed_at: node.place.clone(),
             wins: true,
             shown: shown(node),
             migrated: None,
@@ -142,7 +143,21 @@ impl Teller<'_> {
             shown: merged.map(told).unwrap_or_default(),
             json,
             references: winner.map(|it| self.references(it)).unwrap_or_default(),
-            origins: origins.iter().map(|it| layer_origin(it, &told)).collect(),
+            origins: origins.iter().map(|it| self.layer_origin(&configuration.name, it, &told)).collect(),
+        }
+    }
+
+    fn layer_origin(&self, configuration: &str, origin: &Origin, told: &dyn Fn(&Node) -> String) -> LayerOrigin {
+        let layers = self.manifest.configurations.get(configuration).into_iter().flat_map(|it| &it.layers);
+        let is_this = |it: &&LayerSpec| matches!(&it.source, LayerSource::Remote(it) if it.url == origin.layer);
+        let declared = layers.rev().find(is_this).map(|it| it.place.clone());
+        LayerOrigin {
+            layer: origin.layer.to_owned(),
+            place: origin.place.clone(),
+            changed_at: declared.unwrap_or_else(|| origin.place.clone()),
+            wins: origin.wins,
+            shown: told(origin.raw),
+            migrated: origin.migrated.map(str::to_owned),
         }
     }
 
@@ -198,22 +213,13 @@ impl Teller<'_> {
         let own = facts.variables.get(name).map(|it| (HOST, it, Place::whole(HOST)));
         let origin = |(idx, (layer, value, place)): (usize, (&str, &String, Place))| LayerOrigin {
             layer: layer.to_owned(),
+            changed_at: place.clone(),
             place,
             wins: idx == 0,
             shown: shown(&text(value)),
             migrated: None,
         };
         declared.into_iter().chain(own).enumerate().map(origin).collect()
-    }
-}
-
-fn layer_origin(origin: &Origin, told: &dyn Fn(&Node) -> String) -> LayerOrigin {
-    LayerOrigin {
-        layer: origin.layer.to_owned(),
-        place: origin.place.clone(),
-        wins: origin.wins,
-        shown: told(origin.raw),
-        migrated: origin.migrated.map(str::to_owned),
     }
 }
 

@@ -1,11 +1,11 @@
 use super::*;
 
 /// `data`, `stringData` and what is in them are encrypted for `age.key`; the rest is plain.
-const LAYER: &str = include_str!("fixtures/secret.sops.yaml");
+pub(super) const LAYER: &str = include_str!("fixtures/secret.sops.yaml");
 /// The file `hello`, encrypted as a whole.
 const TEXT: &str = include_str!("fixtures/text.enc");
-const KEY: &str = include_str!("fixtures/age.key");
-const OTHER_KEY: &str = include_str!("fixtures/other.key");
+pub(super) const KEY: &str = include_str!("fixtures/age.key");
+pub(super) const OTHER_KEY: &str = include_str!("fixtures/other.key");
 
 /// What must not be seen anywhere.
 const CANARIES: [&str; 3] = ["cGFzcw", "YWRtaW4", "hello"];
@@ -30,7 +30,7 @@ fn world(template: &str) -> World {
     opened_by(KEY, World::manifest(REST, &files))
 }
 
-fn opened_by(key: &str, mut world: World) -> World {
+pub(super) fn opened_by(key: &str, mut world: World) -> World {
     world.secrets = SecretManager::new(&[key]).unwrap_or_else(|it| panic!("{}", it.message));
     world
 }

@@ -7,6 +7,7 @@ impl World {
             tree: &self.tree,
             facts: &self.facts,
             secrets: &self.secrets,
+            remotes: self.remotes.as_ref(),
             targets: self.targets.as_ref(),
             revision: &|_| "r".to_owned(),
             on_phase: &|_| {},
@@ -17,7 +18,7 @@ impl World {
     }
 
     #[track_caller]
-    fn told(&self, what: &str) -> Explanation {
+    pub(super) fn told(&self, what: &str) -> Explanation {
         let (explanation, findings) = self.why(what);
         assert_eq!(findings, [""; 0], "{what}");
         explanation.expect("it is explained")
@@ -32,7 +33,7 @@ impl World {
 }
 
 /// One line a value, one a layer, one a variable.
-fn lines(values: &[ExplainedValue]) -> Vec<String> {
+pub(super) fn lines(values: &[ExplainedValue]) -> Vec<String> {
     let mut lines = Vec::new();
     for value in values {
         lines.push(format!("{} = {}", value.key, value.shown));
