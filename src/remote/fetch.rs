@@ -20,7 +20,7 @@ pub(super) struct Request<'a> {
     pub(super) ca_file: Option<&'a Path>,
     /// The whole time.
     pub(super) deadline: Duration,
-    /// The most bytes, as they come and as they are when unpacked.
+    /// The most bytes, counted when they are unpacked, should the server have packed them.
     pub(super) limit: usize,
 }
 

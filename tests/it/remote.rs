@@ -98,6 +98,14 @@ fn x24_what_is_too_large_is_not_read_to_its_end() {
     let chunk = [format!("{LIMIT:x}\r\n").as_bytes(), &vec![b'#'; LIMIT], b"\r\n1\r\n#\r\n"].concat();
     server.answer("/app.yaml", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", &chunk);
     refused(&store(&dir), &layer(&url, b"x"), "more than 4194304 bytes");
+    // Five mebibytes of `#`, packed into five kibibytes.
+    let head = [
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xec, 0xc1, 0x81, 0, 0, 0, 0, 0x80, 0x20, 0x98, 0xfd, 0x1d, 0x17, 0xa9,
+        0x0a,
+    ];
+    let bomb = [&head[..], &[0; 5096]].concat();
+    server.answer("/app.yaml", "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", &bomb);
+    refused(&store(&dir), &layer(&url, b"x"), "more than 4194304 bytes");
     // As much as there may be is good.
     let most = vec![b'#'; LIMIT];
     server.put("/app.yaml", &most);
@@ -171,9 +179,6 @@ fn x24_over_https_the_certificate_is_judged() {
     let (dir, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::create_dir(root.path().join("layers")).unwrap();
     fs::write(root.path().join("layers/app.yaml"), "port: 81\n").unwrap();
-    let mut permissions = fs::metadata(root.path()).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
-    fs::set_permissions(root.path(), permissions).unwrap();
     let server = Https::start(root.path(), "");
     let layer = layer(&server.url("layers/app.yaml"), b"port: 81\n");
     let trusting = |name: &str| RemoteStore::new(Some(dir.path().join("remote")), Some(server.file(name)));

@@ -4,6 +4,8 @@ use crate::daemon::Agent;
 use crate::host::{AGENT, TestHost};
 use crate::remote::digest;
 use crate::servers::files::Files;
+use crate::servers::https::{Https, NAME};
+use crate::servers::is_left_out;
 use std::fs;
 
 const MANIFEST: &str = "\
@@ -166,4 +168,27 @@ fn x24_the_agent_tries_again_by_itself_until_the_file_is_there() {
     agent.says(&format!("success {}", &commit[..12]));
     assert!(host.live("app.json").contains("81"));
     assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn x24_a_host_trusts_the_authority_that_its_agent_yaml_names() {
+    if is_left_out(NAME) {
+        return;
+    }
+    let (host, root) = (TestHost::new(), tempfile::tempdir().unwrap());
+    fs::create_dir(root.path().join("layers")).unwrap();
+    fs::write(root.path().join("layers/app.yaml"), "port: 81\n").unwrap();
+    let server = Https::start(root.path(), "");
+    let agent = |ca: &str| {
+        let allow = format!("commands: [/bin/sh], remotes: ['{}']", server.url("layers/"));
+        let auth = format!("    auth: {{ca_file: '{}'}}\n    rollback:", server.file(ca).display());
+        host.agent(&AGENT.replace("commands: [/bin/sh]", &allow).replace("    rollback:", &auth));
+    };
+    let layer = format!("{}#sha256={}", server.url("layers/app.yaml"), digest(b"port: 81\n"));
+    host.commit(&[("headfast.yaml", &MANIFEST.replace("@LAYER@", &layer)), ("app.yaml", "port: 80\n")]);
+    agent("other_ca.pem");
+    host.run(&["sync"]).ends(1).says(&["E_REMOTE_FETCH", "certificate", "auth.ca_file"]);
+    agent("ca.pem");
+    host.run(&["sync"]).ends(0);
+    assert!(host.live("app.json").contains("81"));
 }
