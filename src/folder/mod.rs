@@ -208,7 +208,8 @@ impl ConfigurationFolder {
         findings: &mut Findings,
     ) -> Option<Configuration> {
         let manifest = self.manifest(name, layers, tree, findings)?;
-        let mut configuration = pipeline::load(tree, &manifest, &self.facts, &self.secrets, &self.remotes, name, findings)?;
+        let mut configuration =
+            pipeline::load(tree, &manifest, &self.facts, &self.secrets, &self.remotes, name, findings)?;
         configuration.loaded_at = Some(Utc::now());
         configuration.version = self.commit();
         Some(configuration)

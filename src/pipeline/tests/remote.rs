@@ -4,6 +4,7 @@ use crate::finding::Code;
 use crate::manifest::RemoteLayer;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
+use std::rc::Rc;
 
 const URL: &str = "https://conf.example.org/shared/app.yaml";
 
@@ -97,7 +98,7 @@ fn x24_programs_that_allow_none_refuse_remote_layers() {
 fn x24_several_hosts_fetch_once() {
     let world = world("port: 81\n", Some("port: 81\n"));
     let remotes = Sent { files: [(URL.to_owned(), b"port: 81\n".to_vec())].into(), asked: Rc::default() };
-    let memory = Rc::default();
+    let memory = Memory::default();
     for host in ["web-1", "web-2"] {
         let facts = Facts { host: host.to_owned(), ..world.facts.clone() };
         let (tree, secrets, revision) = (&world.tree, &world.secrets, |_: &[String]| String::new());
