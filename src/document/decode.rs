@@ -162,7 +162,17 @@ pub fn map<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> Option<&'
 
 /// Returns the elements that a node holds, or pushes an error.
 pub fn list<'a>(node: &'a Node, what: &str, findings: &mut Findings) -> Option<&'a [Node]> {
-    node.as_list().or_else(|| wrong_type(node, what, "a list", findings))
+    let Some(text) = node.as_str().filter(|it| is_plain(it)) else {
+        return node.as_list().or_else(|| wrong_type(node, what, "a list", findings));
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    findings.push(type_error(node, what, "a list").hint(format!("write `[{}]`", words.join(", "))));
+    None
+}
+
+/// Returns whether the words of a text can stand in a list as they are.
+fn is_plain(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().all(|it| it.is_alphanumeric() || " ._/-:=".contains(it))
 }
 
 /// Returns the text that a node holds, or pushes an error.

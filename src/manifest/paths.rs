@@ -107,7 +107,14 @@ pub(super) fn root(node: &Node, what: &str, findings: &mut Findings) -> Option<L
     let text = decode::text(node, what, findings)?;
     let path = match text.strip_prefix('/').ok_or("must be an absolute path").and_then(clean) {
         Ok(path) => format!("/{path}"),
-        Err(problem) => return refuse(node, Code::PATH, what, problem, findings),
+        Err(problem) if text.starts_with(['/', '~']) || text.trim().is_empty() => {
+            return refuse(node, Code::PATH, what, problem, findings);
+        }
+        Err(problem) => {
+            let finding = Finding::error(Code::PATH, format!("`{what}` {problem}")).at(&node.place);
+            findings.push(finding.hint(format!("write `/{}`", text.escape_debug())));
+            return None;
+        }
     };
     let is_forbidden = path == "/" || ["/proc", "/sys", "/dev"].iter().any(|it| covers(it, &path));
     if is_forbidden {

@@ -231,7 +231,7 @@ fn b20_paths_and_forbidden_targets() {
     /sys: 5:11 E_TARGET_FORBIDDEN: `targets.a.path` is never allowed as a target
     /dev/shm: 5:11 E_TARGET_FORBIDDEN: `targets.a.path` is never allowed as a target
     /developer: 
-    srv: 5:11 E_PATH: `targets.a.path` must be an absolute path
+    srv: 5:11 E_PATH: `targets.a.path` must be an absolute path (write `/srv`)
     /srv/../etc: 5:11 E_PATH: `targets.a.path` must not hold `..`
     '': 5:11 E_PATH: `targets.a.path` must be an absolute path
     "/a\0b": 5:11 E_PATH: `targets.a.path` holds a control character

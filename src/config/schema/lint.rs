@@ -202,8 +202,8 @@ impl<'a> Lint<'a> {
 
     fn pattern(&mut self, pattern: &str, place: &Place) {
         if options().build(&json!({ "pattern": pattern })).is_err() {
-            let message = format!("the pattern `{pattern}` cannot run in linear time, is too large, or is malformed");
-            let hint = "look-around and back-references are not available; keep repetitions small";
+            let message = format!("the pattern `{pattern}` cannot be used: {}", problem(pattern));
+            let hint = "patterns run in linear time, so look-around and back-references are not available; keep repetitions small";
             self.findings.push(Finding::error(Code::PATTERN, message).at(place).hint(hint));
         }
     }
@@ -274,5 +274,17 @@ impl<'a> Lint<'a> {
             }
         }
         self.seen.insert(address, false);
+    }
+}
+/// Returns why a pattern is no regular expression.
+fn problem(pattern: &str) -> String {
+    match regex::Regex::new(pattern) {
+        // The last line of several says it.
+        Err(regex::Error::Syntax(text)) => {
+            let last = text.lines().last().unwrap_or_default();
+            last.strip_prefix("error: ").unwrap_or(last).to_owned()
+        }
+        Err(regex::Error::CompiledTooBig(_)) => "it is too large".to_owned(),
+        _ => "it has no meaning in linear time".to_owned(),
     }
 }

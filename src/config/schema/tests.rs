@@ -157,11 +157,11 @@ fn e4_e5_patterns_that_are_not_linear_or_too_large_are_refused() {
             "keys": {"patternProperties": {"(?<=a)b": {}}},
         }})),
         @r"
-        schema.json:3:4 E_PATTERN the pattern `^(?!x)` cannot run in linear time, is too large, or is malformed [look-around and back-references are not available; keep repetitions small]
-        schema.json:5:4 E_PATTERN the pattern `(a)\1` cannot run in linear time, is too large, or is malformed [look-around and back-references are not available; keep repetitions small]
-        schema.json:7:4 E_PATTERN the pattern `(?:a{1000}){1000}` cannot run in linear time, is too large, or is malformed [look-around and back-references are not available; keep repetitions small]
-        schema.json:9:4 E_PATTERN the pattern `[` cannot run in linear time, is too large, or is malformed [look-around and back-references are not available; keep repetitions small]
-        schema.json:12:4 E_PATTERN the pattern `(?<=a)b` cannot run in linear time, is too large, or is malformed [look-around and back-references are not available; keep repetitions small]
+        schema.json:3:4 E_PATTERN the pattern `^(?!x)` cannot be used: look-around, including look-ahead and look-behind, is not supported [patterns run in linear time, so look-around and back-references are not available; keep repetitions small]
+        schema.json:5:4 E_PATTERN the pattern `(a)\1` cannot be used: backreferences are not supported [patterns run in linear time, so look-around and back-references are not available; keep repetitions small]
+        schema.json:7:4 E_PATTERN the pattern `(?:a{1000}){1000}` cannot be used: it is too large [patterns run in linear time, so look-around and back-references are not available; keep repetitions small]
+        schema.json:9:4 E_PATTERN the pattern `[` cannot be used: unclosed character class [patterns run in linear time, so look-around and back-references are not available; keep repetitions small]
+        schema.json:12:4 E_PATTERN the pattern `(?<=a)b` cannot be used: look-around, including look-ahead and look-behind, is not supported [patterns run in linear time, so look-around and back-references are not available; keep repetitions small]
         "
     );
     let nested = json!({"properties": {"a": {"pattern": "(a+)+$"}}});
