@@ -49,9 +49,16 @@ impl Question {
             _ => None,
         };
         let Some(text) = text else {
-            let message = format!("`{}` gives something that is not a message", self.name);
-            let finding = Finding::error(Code::POLICY_INVALID, message);
-            return Answer::plain(self.at(finding).hint("give texts, or objects with a text in `msg`"));
+            let wrong = format!("`{}` gives something that is not a message", self.name);
+            let finding = Finding::error(Code::POLICY_INVALID, wrong);
+            let hint = match message {
+                // `deny[msg] if …` makes an object in today's Rego; it is one also when nothing is denied.
+                Json::Object(_) => {
+                    "give texts, or objects with a text in `msg`; `deny[msg] if …` is `deny contains msg if …` today"
+                }
+                _ => "give texts, or objects with a text in `msg`",
+            };
+            return Answer::plain(self.at(finding).hint(hint));
         };
         let text: String = text.chars().take(MAX_MESSAGE_CHARS).collect();
         let finding = match (is_excepted, self.refuses) {

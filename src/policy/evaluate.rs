@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::exceptions::Exceptions;
 use super::load::problem;
 use super::{Input, Policies, Question, rule_path};
+use super::origin::Origins;
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use regorus::Engine;
@@ -43,10 +44,10 @@ impl Policies {
             if let Some(Err(error)) = data.map(|it| engine.add_data(it)) {
                 found.push(Finding::error(Code::POLICY_INVALID, format!("the data cannot be used: {error}")));
             }
-            let exceptions = Exceptions::ask(&mut engine, &self.exceptions, &mut found);
+            let exceptions = Exceptions::ask(&mut engine, &self.exceptions, &self.origins, &mut found);
             let mut answers: Vec<Answer> = found.into_iter().map(Answer::plain).collect();
             for question in &self.questions {
-                question.ask(&mut engine, exceptions.cover(question), &mut answers);
+                question.ask(&mut engine, exceptions.cover(question), &self.origins, &mut answers);
             }
             answers
         });
@@ -84,11 +85,11 @@ pub(super) fn is_late(error: &str) -> bool {
 }
 
 impl Question {
-    fn ask(&self, engine: &mut Engine, is_excepted: bool, answers: &mut Vec<Answer>) {
+    fn ask(&self, engine: &mut Engine, is_excepted: bool, origins: &Origins, answers: &mut Vec<Answer>) {
         let answer = match engine.eval_rule(rule_path(&self.package, &self.name)) {
             Ok(regorus::Value::Undefined | regorus::Value::Bool(false)) => return,
             Ok(answer) => serde_json::to_value(&answer),
-            Err(error) => return answers.push(self.broken(&error.to_string())),
+            Err(error) => return answers.push(self.broken(&error.to_string(), origins)),
         };
         let messages = match answer {
             Ok(Json::Array(messages)) => messages,
@@ -106,13 +107,13 @@ impl Question {
         }
     }
 
-    fn broken(&self, text: &str) -> Answer {
+    fn broken(&self, text: &str, origins: &Origins) -> Answer {
         if is_late(text) {
             let message = format!("`{}` takes too long", self.name);
             let finding = Finding::error(Code::POLICY_INVALID, message).hint("look for nested loops over large lists");
             return Answer { finding: self.at(finding), path: None, is_late: true };
         }
-        let finding = problem(text);
+        let finding = problem(text, origins);
         Answer::plain(if finding.place.is_none() { self.at(finding) } else { finding })
     }
 }

@@ -1,6 +1,7 @@
 //! Exceptions, as conftest has them.
 
 use super::load::problem;
+use super::origin::Origins;
 use super::{Question, full_name, rule_path};
 use crate::finding::{Code, Finding, Findings};
 use regorus::{Engine, Value};
@@ -14,7 +15,12 @@ pub(super) struct Exceptions(BTreeSet<(Vec<String>, String)>);
 
 impl Exceptions {
     /// Asks each of `packages` for its exceptions.
-    pub(super) fn ask(engine: &mut Engine, packages: &[Vec<String>], findings: &mut Findings) -> Self {
+    pub(super) fn ask(
+        engine: &mut Engine,
+        packages: &[Vec<String>],
+        origins: &Origins,
+        findings: &mut Findings,
+    ) -> Self {
         let mut names = BTreeSet::new();
         for package in packages {
             let rule = full_name(package, EXCEPTION);
@@ -28,7 +34,7 @@ impl Exceptions {
                         findings.push(Finding::error(Code::POLICY_INVALID, message).rule(rule).hint(hint));
                     }
                 },
-                Err(error) => findings.push(problem(&error.to_string()).rule(rule)),
+                Err(error) => findings.push(problem(&error.to_string(), origins).rule(rule)),
             }
         }
         Exceptions(names)

@@ -1,37 +1,37 @@
 //! From texts to policies: parsing, and what they may not hold.
 
 use super::exceptions::EXCEPTION;
-use super::{Policies, Question, RuleName, Sources, data, heads, recursion, refuses};
+use super::origin::{Draft, Origins};
+use super::{Policies, Question, RuleName, Sources, builtins, data, full_name, heads, recursion, refuses};
 use crate::finding::{Code, Finding, Findings};
 use crate::manifest::Packages;
 use crate::place::Place;
+use regorus::unstable::Rule;
 use regorus::{Engine, Value};
-use std::num::NonZeroU32;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The most elements of `numbers.range`.
-const MAX_RANGE: i64 = 1_000_000;
 
 impl Policies {
     /// Makes policies whose rules take up to `limit` each; rules that nobody asks are not mentioned.
     pub(super) fn of(sources: Sources, limit: Duration, findings: &mut Findings) -> Option<Policies> {
         let n_errors = findings.n_errors();
-        let mut engine = engine(limit);
+        let mut written = builtins::engine(limit);
         let is_any = !sources.rules.is_empty();
         for (path, bytes) in sources.rules {
             match String::from_utf8(bytes) {
-                Ok(text) => add(&mut engine, &path, text, findings),
+                Ok(text) => add(&mut written, &path, text, findings),
                 Err(_) => {
                     let finding = Finding::error(Code::ENCODING, "the policy is not UTF-8");
                     findings.push(finding.at(&Place::whole(&path)));
                 }
             }
         }
-        recursion::check(&mut engine, findings);
-        heads::check(&mut engine, findings);
+        recursion::check(&mut written, findings);
+        let mut engine = builtins::engine(limit);
+        let origins = load(&mut written, &mut engine, findings);
         if let Some(node) = &sources.data {
-            data::check(node, &recursion::rules(&mut engine), findings);
+            data::check(node, &recursion::rules(&mut written), findings);
             if let Err(error) = engine.add_data(Value::from(node.to_json())) {
                 findings.push(Finding::error(Code::POLICY_INVALID, format!("the data cannot be used: {error}")));
             }
@@ -39,7 +39,12 @@ impl Policies {
         if findings.n_errors() > n_errors {
             return None;
         }
-        let Sorted { questions, tests, exceptions, unasked } = sort(&mut engine, &sources.packages);
+        let Sorted { questions, tests, exceptions, unasked, misspelt } = sort(&mut written, &sources.packages);
+        for (rule, kind) in misspelt {
+            let message = format!("`{}` is never asked, and nothing uses it", rule.name);
+            let hint = format!("did you mean `{kind}`?");
+            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&rule.place).hint(hint));
+        }
         if is_any && questions.is_empty() {
             let message = format!(
                 "none of the policies has a rule to ask: `deny`, `violation` or `warn` in {}",
@@ -47,73 +52,87 @@ impl Policies {
             );
             findings.push(Finding::warning(Code::POLICY_INVALID, message));
         }
-        Some(Policies { engine, questions, tests, exceptions, unasked, packages: sources.packages })
+        Some(Policies { engine, origins, questions, tests, exceptions, unasked, packages: sources.packages })
     }
-}
-
-/// Returns an engine whose answers depend on nothing but policies and input.
-fn engine(limit: Duration) -> Engine {
-    let mut engine = Engine::new();
-    engine.set_gather_prints(true);
-    // A builtin that cannot work on its arguments is an error, not silence: silence would be consent.
-    engine.set_strict_builtin_errors(true);
-    engine.set_execution_timer_config(regorus::utils::limits::ExecutionTimerConfig {
-        limit,
-        check_interval: NonZeroU32::MIN.saturating_add(999),
-    });
-    let no_clock = "a policy has no clock: the same revision must give the same answer";
-    let no_dice = "a policy has no dice: the same revision must give the same answer";
-    let replaced: [(&str, u8, Box<dyn regorus::Extension>); 4] = [
-        ("time.now_ns", 0, Box::new(move |_: Vec<Value>| refused(no_clock))),
-        ("rand.intn", 2, Box::new(move |_: Vec<Value>| refused(no_dice))),
-        ("numbers.range", 2, Box::new(|arguments: Vec<Value>| range(&arguments))),
-        ("numbers.range_step", 3, Box::new(|arguments: Vec<Value>| range(&arguments))),
-    ];
-    for (name, n_arguments, function) in replaced {
-        // It only fails for a name that was added before.
-        let _ = engine.add_extension(name.to_owned(), n_arguments, function);
-    }
-    engine
-}
-
-fn refused<E: From<std::io::Error>>(why: &str) -> Result<Value, E> {
-    Err(std::io::Error::other(why).into())
-}
-
-/// Returns the numbers from the first argument to the second, both included, by steps of the third; unlike the engine's
-/// own `numbers.range`, not so many that the memory does not hold them.
-fn range<E: From<std::io::Error>>(arguments: &[Value]) -> Result<Value, E> {
-    let numbers: Option<Vec<i64>> = arguments.iter().map(|it| it.as_i64().ok()).collect();
-    let (first, last, step) = match numbers.as_deref() {
-        Some([first, last]) => (*first, *last, 1),
-        Some([first, last, step]) if *step > 0 => (*first, *last, *step),
-        _ => return refused("the arguments must be whole numbers, and the step positive"),
-    };
-    let n_steps = i128::from(first).abs_diff(i128::from(last)) / step.unsigned_abs() as u128;
-    let Some(n_steps) = i64::try_from(n_steps).ok().filter(|it| *it < MAX_RANGE) else {
-        return refused("the range has too many numbers");
-    };
-    let sign = if first <= last { step } else { -step };
-    let values: Vec<Value> = (0..=n_steps).map(|idx| Value::from(first + idx * sign)).collect();
-    Ok(Value::from(values))
 }
 
 /// Adds a policy, in today's Rego or, as much of what is written for conftest still is, in that of before 1.0.
 fn add(engine: &mut Engine, path: &str, text: String, findings: &mut Findings) {
     let Err(error) = engine.add_policy(path.to_owned(), text.clone()) else { return };
     engine.set_rego_v0(true);
-    let old = engine.add_policy(path.to_owned(), text);
+    let old = engine.add_policy(path.to_owned(), text.clone());
     engine.set_rego_v0(false);
     if let Err(old_error) = old {
         let error = error.to_string();
         let is_old_style = error.contains("`if` keyword is required");
-        findings.push(problem(&if is_old_style { old_error.to_string() } else { error }));
+        let mut origins = Origins::default();
+        origins.add(path, &text, Draft::whole(&text));
+        let finding = problem(&if is_old_style { old_error.to_string() } else { error }, &origins);
+        findings.push(match cure(&finding, &text) {
+            Some(hint) => finding.hint(hint),
+            None => finding,
+        });
     }
+}
+
+/// Returns the form that the engine understands, for what it does not and OPA does.
+fn cure(finding: &Finding, text: &str) -> Option<&'static str> {
+    let place = finding.place.as_ref()?;
+    let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+    let before: String = line.chars().take(usize::try_from(place.column).ok()?.saturating_sub(1)).collect();
+    let is_term =
+        ["unexpected keyword", "expecting `]`", "expecting `}`"].iter().any(|it| finding.message.starts_with(it));
+    if is_term && before.contains(" | ") {
+        return Some("in a comprehension, what is computed before `|` needs parentheses: `[(a * b) | some …]`");
+    }
+    if finding.message == "else cannot be used with set rules" {
+        return Some("write the rule again for the second body: `deny[msg] { … }` twice");
+    }
+    None
+}
+
+/// Adds what was written to an engine, as that must read it to do what OPA does.
+fn load(written: &mut Engine, engine: &mut Engine, findings: &mut Findings) -> Origins {
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for rule in recursion::rules(written) {
+        names.entry(rule.package.join(".")).or_default().insert(rule.name);
+    }
+    let none = BTreeSet::new();
+    let mut origins = Origins::default();
+    for module in written.get_modules() {
+        let of_package = names.get(&recursion::package(module)).unwrap_or(&none);
+        let source = &module.package.span.source;
+        let refused = |rule: &Rule| {
+            let message = "the engine would not evaluate this rule as OPA does";
+            let hint = "make the value in the body: `deny contains msg if { …; msg := … }`";
+            Finding::error(Code::POLICY_INVALID, message).at(&recursion::place(rule.span())).hint(hint)
+        };
+        let draft = match heads::moved(module, of_package) {
+            Ok(draft) => draft,
+            Err(rule) => {
+                findings.push(refused(rule));
+                continue;
+            }
+        };
+        engine.set_rego_v0(!module.rego_v1);
+        let added = engine.add_policy(source.get_path().clone(), draft.text().to_owned());
+        engine.set_rego_v0(false);
+        origins.add(source.get_path(), source.get_contents(), draft);
+        match added {
+            Ok(_) => {
+                let careless = engine.get_modules().last().and_then(|it| heads::careless(it, of_package));
+                findings.extend(careless.map(refused).into_iter().collect());
+            }
+            Err(error) => findings.push(problem(&error.to_string(), &origins)),
+        }
+    }
+    origins
 }
 
 /// Sorts the rules: which are asked, which test, which never come up, and which packages have exceptions.
 fn sort(engine: &mut Engine, packages: &Packages) -> Sorted {
     let mut sorted = Sorted::default();
+    let used = recursion::used(engine);
     for rule in recursion::rules(engine) {
         let is_test = ["test_", "todo_test_"].iter().any(|it| rule.name.starts_with(it));
         if is_test && !sorted.tests.iter().any(|it| it.package == rule.package && it.name == rule.name) {
@@ -124,7 +143,12 @@ fn sort(engine: &mut Engine, packages: &Packages) -> Sorted {
             sorted.exceptions.push(rule.package);
             continue;
         }
-        let Some(refuses) = refuses(&rule.name) else { continue };
+        let Some(refuses) = refuses(&rule.name) else {
+            if is_asked(packages, &rule.package) && !used.contains(&full_name(&rule.package, &rule.name)) {
+                sorted.misspelt.extend(meant(&rule.name).map(|it| (rule, it)));
+            }
+            continue;
+        };
         if !is_asked(packages, &rule.package) {
             sorted.unasked.push(rule);
             continue;
@@ -147,6 +171,14 @@ struct Sorted {
     tests: Vec<RuleName>,
     exceptions: Vec<Vec<String>>,
     unasked: Vec<RuleName>,
+    /// Rules that nothing uses, and what their names are a mistake for.
+    misspelt: Vec<(RuleName, &'static str)>,
+}
+
+/// Returns the kind of rule that a name is a mistake away from.
+fn meant(name: &str) -> Option<&'static str> {
+    let kind = name.split('_').next()?.to_lowercase();
+    ["deny", "violation", "warn"].into_iter().find(|it| strsim::osa_distance(it, &kind) <= 1)
 }
 
 /// Returns whether the rules of a package are asked.
@@ -182,14 +214,18 @@ fn named(packages: &Packages) -> String {
 }
 
 /// Returns the engine's error, which is a text with a snippet, as a finding.
-pub(super) fn problem(text: &str) -> Finding {
-    let message = text.lines().find_map(|it| it.strip_prefix("error: ")).unwrap_or(text.trim());
-    let message = message.split(" (path [").next().unwrap_or(message).trim_end_matches(':');
-    let finding = Finding::error(Code::POLICY_INVALID, message);
+pub(super) fn problem(text: &str, origins: &Origins) -> Finding {
+    let finding = Finding::error(Code::POLICY_INVALID, message(text));
     match text.lines().find_map(place) {
-        Some(place) => finding.at(&place),
+        Some(place) => finding.at(&origins.place(place)),
         None => finding,
     }
+}
+
+/// Returns what an error of the engine says, without its snippet.
+pub(super) fn message(text: &str) -> &str {
+    let message = text.lines().find_map(|it| it.strip_prefix("error: ")).unwrap_or(text.trim());
+    message.split(" (path [").next().unwrap_or(message).trim_end_matches(':')
 }
 
 /// Reads a line such as `--> policies/base.rego:3:28`.

@@ -7,6 +7,9 @@
 mod load;
 mod read;
 mod data;
+mod builtins;
+mod net;
+mod origin;
 mod evaluate;
 mod input;
 mod exceptions;
@@ -36,6 +39,8 @@ const MAX_TIME_OF_FILE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Policies {
     engine: regorus::Engine,
+    /// Where what the engine reads was written.
+    origins: origin::Origins,
     questions: Vec<Question>,
     /// The rules whose names begin with `test_` or `todo_test_`.
     tests: Vec<RuleName>,

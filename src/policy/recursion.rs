@@ -3,11 +3,11 @@
 //! OPA refuses recursion when it compiles; the engine here notices it for rules while it evaluates, but not for functions,
 //! where it ends the process. So functions that call themselves are refused before, and so are very long rows of rules.
 
-use super::RuleName;
+use super::{RuleName, builtins};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use regorus::Engine;
-use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleBody, RuleHead};
+use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleBody, RuleHead, Span};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -23,13 +23,19 @@ pub(super) fn rules(engine: &mut Engine) -> Vec<RuleName> {
         let package = path(&module.package.refr);
         for rule in &module.policy {
             let name = head(rule).and_then(|it| path(it).into_iter().next()).unwrap_or_default();
-            rules.push(RuleName { package: package.clone(), name, place: place(rule) });
+            rules.push(RuleName { package: package.clone(), name, place: place(rule.span()) });
         }
     }
     rules
 }
 
-/// Reports functions that call themselves, and rows of rules that are too long.
+/// Returns the full names that rules use, whether or not there are such rules.
+pub(super) fn used(engine: &mut Engine) -> BTreeSet<String> {
+    let graph = Graph::of(engine.get_modules());
+    graph.nodes.into_values().flat_map(|it| it.calls.into_iter().chain(it.uses)).collect()
+}
+
+/// Reports functions that call themselves or that there are not, and rows of rules that are too long.
 pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
     let graph = Graph::of(engine.get_modules());
     if graph.n_rules > MAX_RULES {
@@ -42,6 +48,7 @@ pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
             findings.push(Finding::error(Code::POLICY_INVALID, message).at(&node.place));
         }
     }
+    graph.check_calls(findings);
     let mut heights = HashMap::new();
     let too_long = graph.nodes.iter().find(|(name, _)| graph.height(name, &mut heights) > MAX_ROW);
     if let Some((name, node)) = too_long {
@@ -54,6 +61,17 @@ pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
 struct Graph {
     nodes: BTreeMap<String, Node>,
     n_rules: usize,
+    called: Vec<Call>,
+    /// Where `key, value in collection` has a value that may be undefined.
+    pairs: Vec<Place>,
+}
+
+/// A call, as it is written.
+struct Call {
+    name: String,
+    /// Full names of what it may mean.
+    meanings: Vec<String>,
+    place: Place,
 }
 
 /// All rules of one full name.
@@ -82,19 +100,43 @@ impl Graph {
         let Some(head) = head(rule) else { return };
         let name = format!("{}.{}", scope.package, path(head).join("."));
         let node = self.nodes.entry(name).or_insert_with(|| Node {
-            place: place(rule),
+            place: place(rule.span()),
             is_function: false,
             calls: BTreeSet::new(),
             uses: BTreeSet::new(),
         });
         node.is_function |= matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. });
-        let mut visitor = Visitor { scope, node };
+        let mut visitor = Visitor { scope, node, called: &mut self.called, pairs: &mut self.pairs };
         match rule {
             Rule::Spec { head, bodies, .. } => {
                 visitor.head(head);
                 bodies.iter().for_each(|it| visitor.body(it));
             }
             Rule::Default { value, .. } => visitor.expression(value),
+        }
+    }
+
+    /// Reports calls of functions that nobody defines, and comparisons that hold for what is not there.
+    fn check_calls(&self, findings: &mut Findings) {
+        let builtins: BTreeSet<&str> = builtins::names().collect();
+        for call in &self.called {
+            let is_known = |it: &String| self.nodes.contains_key(it);
+            if builtins.contains(call.name.as_str()) || call.meanings.iter().any(is_known) {
+                continue;
+            }
+            let finding = Finding::error(Code::POLICY_INVALID, format!("there is no function `{}`", call.name));
+            let near = builtins.iter().filter(|it| strsim::osa_distance(it, &call.name) <= 2);
+            let near = near.min_by_key(|it| strsim::osa_distance(it, &call.name));
+            let finding = finding.at(&call.place);
+            findings.push(match near {
+                Some(near) => finding.hint(format!("did you mean `{near}`?")),
+                None => finding,
+            });
+        }
+        for place in &self.pairs {
+            let message = "this holds in the engine when neither the value nor the key is there";
+            let hint = "write `collection[key] == value`";
+            findings.push(Finding::error(Code::POLICY_INVALID, message).at(place).hint(hint));
         }
     }
 
@@ -163,6 +205,8 @@ impl Scope {
 struct Visitor<'a> {
     scope: &'a Scope,
     node: &'a mut Node,
+    called: &'a mut Vec<Call>,
+    pairs: &'a mut Vec<Place>,
 }
 
 impl Visitor<'_> {
@@ -233,7 +277,10 @@ impl Visitor<'_> {
                 self.expression(index);
             }
             Expr::Call { fcn, params, .. } => {
-                self.node.calls.extend(self.scope.meanings(&path(fcn)));
+                let name = path(fcn);
+                let meanings = self.scope.meanings(&name);
+                self.node.calls.extend(meanings.iter().cloned());
+                self.called.push(Call { name: name.join("."), meanings, place: place(fcn.span()) });
                 params.iter().for_each(|it| self.expression(it));
             }
             Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().for_each(|it| self.expression(it)),
@@ -258,7 +305,12 @@ impl Visitor<'_> {
                 self.expression(lhs);
                 self.expression(rhs);
             }
-            Expr::Membership { key, value, collection, .. } => {
+            Expr::Membership { span, key, value, collection, .. } => {
+                if key.is_some()
+                    && matches!(value.as_ref(), Expr::RefDot { .. } | Expr::RefBrack { .. } | Expr::Call { .. })
+                {
+                    self.pairs.push(place(span));
+                }
                 key.iter().for_each(|it| self.expression(it));
                 self.expression(value);
                 self.expression(collection);
@@ -271,7 +323,8 @@ impl Visitor<'_> {
     }
 }
 
-fn package(module: &Module) -> String {
+/// Returns the name of a module's package.
+pub(super) fn package(module: &Module) -> String {
     path(&module.package.refr).join(".")
 }
 
@@ -284,9 +337,16 @@ fn head(rule: &Rule) -> Option<&Expr> {
     Some(refr)
 }
 
-fn place(rule: &Rule) -> Place {
-    let span = rule.span();
-    Place::new(&Arc::from(span.source.get_path().as_str()), span.line, span.col)
+/// Returns where a span begins; its own line and column are those of a reference's last step.
+pub(super) fn place(span: &Span) -> Place {
+    let file = Arc::from(span.source.get_path().as_str());
+    let before = usize::try_from(span.start).ok().and_then(|it| span.source.get_contents().get(..it));
+    let Some(before) = before else { return Place::new(&file, span.line, span.col) };
+    // A text's span leaves out the quote.
+    let before = before.strip_suffix(['"', '`']).unwrap_or(before);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Place::new(&file, u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
 }
 
 /// Returns the names in a reference, as the engine reads it: brackets that hold no text are passed over.

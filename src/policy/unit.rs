@@ -2,6 +2,7 @@
 
 use super::evaluate::{apart, is_late};
 use super::load::problem;
+use super::origin::Origins;
 use super::{Policies, RuleName, full_name, read, rule_path};
 use crate::finding::{Code, Finding, Findings};
 use crate::manifest::PolicySpec;
@@ -65,13 +66,13 @@ impl Policies {
         apart(|| {
             let mut engine = self.engine.clone();
             let wanted = rules.iter().filter(|it| full_name(&it.package, &it.name).contains(run));
-            wanted.map(|it| it.run(&mut engine)).collect()
+            wanted.map(|it| it.run(&mut engine, &self.origins)).collect()
         })
     }
 }
 
 impl RuleName {
-    fn run(&self, engine: &mut Engine) -> Tested {
+    fn run(&self, engine: &mut Engine, origins: &Origins) -> Tested {
         let name = full_name(&self.package, &self.name);
         let mut tested = Tested {
             name: name.clone(),
@@ -84,7 +85,8 @@ impl RuleName {
             return tested;
         }
         let answer = engine.eval_rule(rule_path(&self.package, &self.name));
-        tested.prints = engine.take_prints().unwrap_or_default();
+        let prints = engine.take_prints().unwrap_or_default();
+        tested.prints = prints.into_iter().map(|it| origins.print(it)).collect();
         let finding = match answer {
             // Whatever a rule gives but false is taken for true, as OPA does.
             Ok(value) if !matches!(value, Value::Undefined | Value::Bool(false)) => {
@@ -101,7 +103,7 @@ impl RuleName {
                     text if is_late(&text) => {
                         Finding::error(Code::POLICY_INVALID, format!("`{name}` takes too long")).at(&self.place)
                     }
-                    text => problem(&text),
+                    text => problem(&text, origins),
                 }
             }
         };

@@ -1,0 +1,102 @@
+//! The engine, with functions that it lacks or that must not be as they are.
+
+use super::net;
+use regorus::unstable::{BuiltinFcn, Expr, Ref, Source, Span};
+use regorus::{Engine, Value};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The most elements of `numbers.range`.
+const MAX_RANGE: i64 = 1_000_000;
+
+/// A function's name, number of arguments, and what it does with them.
+type Builtin = (&'static str, u8, fn(&[Value]) -> Result<Value, String>);
+
+const BUILTINS: &[Builtin] = &[
+    ("time.now_ns", 0, |_| Err("a policy has no clock: the same revision must give the same answer".to_owned())),
+    ("rand.intn", 2, |_| Err("a policy has no dice: the same revision must give the same answer".to_owned())),
+    ("numbers.range", 2, range),
+    ("numbers.range_step", 3, range),
+    ("net.cidr_contains", 2, net::contains),
+    ("net.cidr_contains_matches", 2, net::contains_matches),
+    ("net.cidr_expand", 1, net::expand),
+    ("net.cidr_intersects", 2, net::intersects),
+    ("net.cidr_is_valid", 1, net::is_valid),
+];
+
+/// Functions that the engine lets be undefined where OPA has an error.
+const LENIENT: &[&str] = &[
+    "array.slice",
+    "json.filter",
+    "json.patch",
+    "json.remove",
+    "regex.replace",
+    "regex.template_match",
+    "time.add_date",
+    "units.parse",
+    "units.parse_bytes",
+];
+
+/// Returns an engine whose answers depend on nothing but policies and input.
+pub(super) fn engine(limit: Duration) -> Engine {
+    let mut engine = Engine::new();
+    engine.set_gather_prints(true);
+    // A builtin that cannot work on its arguments is an error, not silence: silence would be consent.
+    engine.set_strict_builtin_errors(true);
+    engine.set_execution_timer_config(regorus::utils::limits::ExecutionTimerConfig {
+        limit,
+        check_interval: NonZeroU32::MIN.saturating_add(999),
+    });
+    // Adding only fails for a name that was added before.
+    for (name, n_arguments, function) in BUILTINS {
+        let function = Box::new(move |arguments: Vec<Value>| told(function(&arguments)));
+        let _ = engine.add_extension((*name).to_owned(), *n_arguments, function);
+    }
+    for name in LENIENT {
+        let Some(lenient) = regorus::unstable::BUILTINS.get(name) else { continue };
+        let function = Box::new(move |arguments: Vec<Value>| told(strict(name, *lenient, &arguments)));
+        let _ = engine.add_extension((*name).to_owned(), lenient.1, function);
+    }
+    engine
+}
+
+fn told<E: From<std::io::Error>>(result: Result<Value, String>) -> Result<Value, E> {
+    result.map_err(|why| std::io::Error::other(why).into())
+}
+
+/// Calls a function of the engine; undefined is an error.
+fn strict(name: &str, function: BuiltinFcn, arguments: &[Value]) -> Result<Value, String> {
+    let source = Source::from_contents(String::new(), " ".to_owned()).map_err(|it| it.to_string())?;
+    let span = Span { source, line: 1, col: 1, start: 0, end: 0 };
+    let nothing = || Ref::new(Expr::Null { span: span.clone(), value: Value::Null, eidx: 0 });
+    let expressions: Vec<Ref<Expr>> = arguments.iter().map(|_| nothing()).collect();
+    match (function.0)(&span, &expressions, arguments, true) {
+        Ok(Value::Undefined) => Err(format!("`{name}` cannot work on its arguments")),
+        Ok(value) => Ok(value),
+        Err(error) => Err(super::load::message(&error.to_string()).to_owned()),
+    }
+}
+
+/// Returns the names of all functions that no policy has to define.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let own = BUILTINS.iter().map(|it| it.0);
+    own.chain(regorus::unstable::BUILTINS.keys().copied()).chain(["print"])
+}
+
+/// Returns the numbers from the first argument to the second, both included, by steps of the third; unlike the engine's
+/// own `numbers.range`, not so many that the memory does not hold them.
+fn range(arguments: &[Value]) -> Result<Value, String> {
+    let numbers: Option<Vec<i64>> = arguments.iter().map(|it| it.as_i64().ok()).collect();
+    let (first, last, step) = match numbers.as_deref() {
+        Some([first, last]) => (*first, *last, 1),
+        Some([first, last, step]) if *step > 0 => (*first, *last, *step),
+        _ => return Err("the arguments must be whole numbers, and the step positive".to_owned()),
+    };
+    let n_steps = i128::from(first).abs_diff(i128::from(last)) / step.unsigned_abs() as u128;
+    let Some(n_steps) = i64::try_from(n_steps).ok().filter(|it| *it < MAX_RANGE) else {
+        return Err("the range has too many numbers".to_owned());
+    };
+    let sign = if first <= last { step } else { -step };
+    let values: Vec<Value> = (0..=n_steps).map(|idx| Value::from(first + idx * sign)).collect();
+    Ok(Value::from(values))
+}

@@ -1,0 +1,120 @@
+//! What a policy may call, and what must not be undefined in silence.
+
+use super::*;
+
+#[track_caller]
+fn says(condition: &str) -> String {
+    ask(
+        &[("a.rego", &main_rule(&format!("deny contains \"it holds\" if {{ {condition} }}")))],
+        json!({"ip": "10.1.2.3"}),
+    )
+}
+
+#[test]
+fn functions_that_there_are_not_are_refused_before_anything_is_asked() {
+    let text = "import data.lib\ndeny contains \"x\" if {\n\tinput.never\n\tstartwith(input.name, \"x\")\n\tlib.nope(1)\n\tlib.there(1)\n}\nf(x) := http.send(x)\n";
+    insta::assert_snapshot!(faults(&[("a.rego", &main_rule(text)), ("lib.rego", "package lib\nthere(_) := 1\n")]), @r"
+    a.rego:6:2 E_POLICY_INVALID there is no function `startwith` [did you mean `startswith`?]
+    a.rego:7:2 E_POLICY_INVALID there is no function `lib.nope`
+    a.rego:10:9 E_POLICY_INVALID there is no function `http.send`
+    ");
+    let text = "import data.lib as l\nimport data.lib.there\ndeny contains \"x\" if {\n\tl.there(1)\n\tthere(1)\n\tdata.lib.there(1)\n\td(1)\n}\ndefault d(_) := 1\n";
+    let told = ask(&[("a.rego", &main_rule(text)), ("lib.rego", "package lib\nthere(_) := 1\n")], json!({}));
+    assert_eq!(told, "a.rego:5:1 E_POLICY x");
+}
+
+#[test]
+fn what_functions_cannot_work_on_is_an_error_and_not_undefined() {
+    for call in [
+        "units.parse_bytes(\"10XB\")",
+        "units.parse(\"10 mm\")",
+        "regex.replace(\"a\", \"(\", \"b\")",
+        "json.patch({}, [{\"op\": \"remove\", \"path\": \"/nothing\"}])",
+        "array.slice([1], 0.5, 1)",
+        "to_number(\"x\")",
+        "json.unmarshal(\"{\")",
+        "regex.match(\"(\", \"a\")",
+        "semver.compare(\"x\", \"1.0.0\")",
+        "time.parse_rfc3339_ns(\"x\")",
+        "net.cidr_contains(\"10.0.0.0\", \"10.0.0.1\")",
+        "net.cidr_contains(\"10.0.0.0/33\", \"10.0.0.1\")",
+        "net.cidr_contains(\"10.0.0.0/08\", \"10.0.0.1\")",
+        "net.cidr_contains(\"10.0.0.0/8\", \"10.0.0.256\")",
+        "net.cidr_contains(\"10.0.0.0/8\", 5)",
+        "net.cidr_contains(\"10.0.0.0/8\")",
+        "net.cidr_intersects(\"10.0.0.0/8\", \"10.0.0.1\")",
+        "net.cidr_expand(\"10.0.0.0/8\")",
+        "net.cidr_contains_matches([\"x\"], [\"10.0.0.1\"])",
+    ] {
+        for condition in [call.to_owned(), format!("not {call}"), format!("count([x | x := {call}]) == 0")] {
+            let told = says(&condition);
+            assert!(told.contains("E_POLICY_INVALID") && told.lines().count() == 1, "{condition}: {told}");
+        }
+    }
+}
+
+#[test]
+fn networks_and_addresses_are_known() {
+    let holds = "a.rego:3:1 E_POLICY it holds";
+    for condition in [
+        "net.cidr_contains(\"10.0.0.0/8\", input.ip)",
+        "net.cidr_contains(\"10.0.0.0/8\", \"10.5.0.0/16\")",
+        "not net.cidr_contains(\"10.5.0.0/16\", \"10.0.0.0/8\")",
+        "not net.cidr_contains(\"10.0.0.0/8\", \"11.0.0.1\")",
+        "net.cidr_contains(\"0.0.0.0/0\", \"255.255.255.255\")",
+        "net.cidr_contains(\"::/0\", \"fe80::1\")",
+        "not net.cidr_contains(\"::/0\", \"10.0.0.1\")",
+        "net.cidr_contains(\"2001:db8::/32\", \"2001:db8:1::/48\")",
+        "net.cidr_contains(\"10.1.2.3/24\", \"10.1.2.255\")",
+        "net.cidr_intersects(\"10.0.0.0/8\", \"10.5.0.0/16\")",
+        "not net.cidr_intersects(\"10.0.0.0/16\", \"10.5.0.0/16\")",
+        "net.cidr_expand(\"10.0.0.4/30\") == {\"10.0.0.4\", \"10.0.0.5\", \"10.0.0.6\", \"10.0.0.7\"}",
+        "net.cidr_expand(\"::1/127\") == {\"::\", \"::1\"}",
+        "net.cidr_contains_matches([\"10.0.0.0/8\", \"::/0\"], {\"a\": \"10.0.0.1\", \"b\": \"::1\"}) == {[0, \"a\"], [1, \"b\"]}",
+        "net.cidr_contains_matches(\"10.0.0.0/8\", {[\"10.0.0.1\", \"x\"]}) == {[\"10.0.0.0/8\", [\"10.0.0.1\", \"x\"]]}",
+        "not net.cidr_is_valid(\"10.0.0.0/33\")",
+        "net.cidr_is_valid(\"10.0.0.0/32\")",
+        "units.parse_bytes(\"10KiB\") == 10240",
+        "walk(input, [path, \"10.1.2.3\"]); path == [\"ip\"]",
+        "json.patch({\"a\": 1}, [{\"op\": \"remove\", \"path\": \"/a\"}]) == {}",
+        "base64url.encode(\"??\") == \"Pz8=\"",
+    ] {
+        assert_eq!(says(condition), holds, "{condition}");
+    }
+}
+
+#[test]
+fn a_value_that_is_not_there_is_in_nothing() {
+    insta::assert_snapshot!(faults(&[("a.rego", &main_rule("ok if \"mode\", input.mode in input.modes\ndeny contains \"x\" if not ok"))]), @r"a.rego:3:7 E_POLICY_INVALID this holds in the engine when neither the value nor the key is there [write `collection[key] == value`]");
+}
+
+#[test]
+fn rules_whose_names_are_nearly_asked_are_pointed_out() {
+    let text = "dney contains \"a\" if true\nDeny contains \"b\" if true\nwarn_x contains y if some y in want\nwant := [\"c\"]\nvoilation_root contains \"d\" if true\n";
+    insta::assert_snapshot!(ask(&[("a.rego", &main_rule(text))], json!({})), @r"
+    (warning) a.rego:3:1 E_POLICY_INVALID `dney` is never asked, and nothing uses it [did you mean `deny`?]
+    (warning) a.rego:4:1 E_POLICY_INVALID `Deny` is never asked, and nothing uses it [did you mean `deny`?]
+    (warning) a.rego:7:1 E_POLICY_INVALID `voilation_root` is never asked, and nothing uses it [did you mean `violation`?]
+    (warning) a.rego:5:1 E_POLICY c
+    ");
+}
+
+#[test]
+fn computed_terms_of_comprehensions_get_a_hint() {
+    for text in [
+        "deny := [x * 2 | some x in [1]]",
+        "deny := [to_number(x) * 2 | x := [1][_]]",
+        "deny := {x + 1 | some x in [1]}",
+    ] {
+        let found = faults(&[("a.rego", &main_rule(text))]);
+        assert!(found.contains("needs parentheses: `[(a * b) | some …]`"), "{text}: {found}");
+    }
+    let text = "deny contains \"x\" if [(to_number(x) * 2) | some x in [\"1\"]] == [2]";
+    assert_eq!(ask(&[("a.rego", &main_rule(text))], json!({})), "a.rego:3:1 E_POLICY x");
+}
+
+#[test]
+fn an_object_that_is_meant_to_be_a_set_gets_a_hint() {
+    let text = "import rego.v1\ndeny[msg] if { input.x; msg := \"x\" }";
+    insta::assert_snapshot!(ask(&[("a.rego", &main_rule(text))], json!({})), @r"a.rego:4:1 E_POLICY_INVALID `deny` gives something that is not a message [give texts, or objects with a text in `msg`; `deny[msg] if …` is `deny contains msg if …` today]");
+}
