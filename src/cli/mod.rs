@@ -3,6 +3,7 @@
 mod exit;
 mod ui;
 mod words;
+mod xml;
 mod human;
 mod formats;
 mod host;

@@ -2,7 +2,7 @@
 
 use super::{Inputs, Memory};
 use crate::config::Loaded;
-use crate::finding::Findings;
+use crate::finding::{Code, Finding, Findings};
 use crate::manifest::{Facts, Manifest, Over, Target};
 use crate::place::Place;
 use crate::policy::{Group, Input, Subject};
@@ -19,12 +19,42 @@ pub(super) fn police(
     loaded: &BTreeMap<String, Loaded>,
     findings: &mut Findings,
 ) {
+    for group in groups.iter().filter(|it| it.over == Over::Configurations) {
+        check_reads(group, manifest, findings);
+    }
     // Of a configuration that could not be made, a policy would judge what is not there.
     let is_whole = loaded.values().all(|it| it.configuration.is_some());
     for group in groups.iter().filter(|it| is_whole && it.over == Over::Configurations) {
         let locate = |path: &[String]| locate(path, manifest, loaded);
         let input = input(manifest, inputs.facts, targets, loaded, memory);
         group.policies.evaluate(Subject { input, data: None, name: None, locate: &locate }, findings);
+    }
+}
+
+/// Points out what rules read and what is never there: to such a rule nothing ever happens.
+fn check_reads(group: &Group, manifest: &Manifest, findings: &mut Findings) {
+    let configurations: Vec<&str> = manifest.configurations.keys().map(String::as_str).collect();
+    let targets: Vec<&str> = manifest.targets.iter().map(|it| it.name.as_str()).collect();
+    for (path, place) in group.policies.reads() {
+        let (at, known): (usize, &[&str]) = match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["environment", _, ..] => (1, &["name", "type"]),
+            ["configurations", _, ..] => (1, &configurations),
+            ["targets", _, ..] => (1, &targets),
+            [_, ..] => (0, &["environment", "host", "labels", "configurations", "targets"]),
+            [] => continue,
+        };
+        if !known.contains(&path[at].as_str()) {
+            let (inner, outer) =
+                (path[..=at].join("."), path[..at].iter().map(|it| format!(".{it}")).collect::<String>());
+            let message = format!("`input.{inner}` is never there");
+            let known = known.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+            let hint = match at {
+                0 => format!("`input` holds {known}; policies over rendered files have `over: files`"),
+                _ if known.is_empty() => format!("`input{outer}` is empty"),
+                _ => format!("`input{outer}` holds {known}"),
+            };
+            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(place).hint(hint));
+        }
     }
 }
 

@@ -92,6 +92,12 @@ impl Look<'_> {
                 return true;
             }
         };
+        if file.sensitive && written.is_none() {
+            let message =
+                format!("policies do not see the values of `{name}`: it holds secrets, and which is not known");
+            let hint = "make it with `write`, of which only the secret values are hidden, or leave it out with `match`";
+            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&file.place).hint(hint));
+        }
         let input = match file.sensitive {
             true => redacted(&document, written, &mut Vec::new()),
             false => document.to_json(),

@@ -22,7 +22,11 @@ const BUILTINS: &[Builtin] = &[
     ("net.cidr_expand", 1, net::expand),
     ("net.cidr_intersects", 2, net::intersects),
     ("net.cidr_is_valid", 1, net::is_valid),
+    ("net.cidr_overlap", 2, net::contains),
 ];
+
+/// What functions were called before Rego 1.0, in many a policy still, and what they are called today.
+const RENAMED: &[(&str, &str)] = &[("re_match", "regex.match")];
 
 /// Functions that the engine lets be undefined where OPA has an error.
 const LENIENT: &[&str] = &[
@@ -57,6 +61,11 @@ pub(super) fn engine(limit: Duration) -> Engine {
         let function = Box::new(move |arguments: Vec<Value>| told(strict(name, *lenient, &arguments)));
         let _ = engine.add_extension((*name).to_owned(), lenient.1, function);
     }
+    for (name, today) in RENAMED {
+        let Some(function) = regorus::unstable::BUILTINS.get(today) else { continue };
+        let renamed = Box::new(move |arguments: Vec<Value>| told(strict(name, *function, &arguments)));
+        let _ = engine.add_extension((*name).to_owned(), function.1, renamed);
+    }
     engine
 }
 
@@ -79,7 +88,7 @@ fn strict(name: &str, function: BuiltinFcn, arguments: &[Value]) -> Result<Value
 
 /// Returns the names of all functions that no policy has to define.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    let own = BUILTINS.iter().map(|it| it.0);
+    let own = BUILTINS.iter().map(|it| it.0).chain(RENAMED.iter().map(|it| it.0));
     own.chain(regorus::unstable::BUILTINS.keys().copied()).chain(["print"])
 }
 

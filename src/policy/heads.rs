@@ -5,6 +5,7 @@
 //! list item without a key would silence every denial. So `deny contains f(job.key) if BODY` is loaded as
 //! `deny contains z if { z := [(f(job.key)) | BODY][_] }`: of a comprehension the engine does pass over what is undefined.
 
+use super::mistakes::children;
 use super::origin::Draft;
 use regorus::unstable::{Expr, Lexer, Module, Rule, RuleBody, RuleHead, Source, Span, Token, TokenKind};
 use std::collections::BTreeSet;
@@ -415,26 +416,6 @@ fn is_scalar(expression: &Expr) -> bool {
         expression,
         Expr::String { .. } | Expr::RawString { .. } | Expr::Number { .. } | Expr::Bool { .. } | Expr::Null { .. }
     )
-}
-
-/// Returns the parts of an expression; comprehensions have a scope of their own and none here.
-fn children(expression: &Expr) -> Vec<&Expr> {
-    match expression {
-        Expr::RefDot { refr, .. } => vec![refr],
-        Expr::RefBrack { refr, index, .. } => vec![refr, index],
-        Expr::Call { params, .. } => params.iter().map(AsRef::as_ref).collect(),
-        Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().map(AsRef::as_ref).collect(),
-        Expr::Object { fields, .. } => fields.iter().flat_map(|it| [it.1.as_ref(), it.2.as_ref()]).collect(),
-        Expr::UnaryExpr { expr, .. } => vec![expr],
-        Expr::BinExpr { lhs, rhs, .. }
-        | Expr::BoolExpr { lhs, rhs, .. }
-        | Expr::ArithExpr { lhs, rhs, .. }
-        | Expr::AssignExpr { lhs, rhs, .. } => vec![lhs, rhs],
-        Expr::Membership { key, value, collection, .. } => {
-            key.iter().chain([value, collection]).map(AsRef::as_ref).collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 fn tokens(source: &Source) -> Option<Vec<Lexeme>> {

@@ -39,12 +39,13 @@ impl Policies {
         if findings.n_errors() > n_errors {
             return None;
         }
-        let Sorted { questions, tests, exceptions, unasked, misspelt } = sort(&mut written, &sources.packages);
-        for (rule, kind) in misspelt {
-            let message = format!("`{}` is never asked, and nothing uses it", rule.name);
-            let hint = format!("did you mean `{kind}`?");
-            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&rule.place).hint(hint));
+        let sorted = sort(&mut written, &sources.packages);
+        sorted.tell(&sources.packages, findings);
+        if findings.n_errors() > n_errors {
+            return None;
         }
+        let reads = recursion::reads(&mut written);
+        let Sorted { questions, tests, exceptions, unasked, .. } = sorted;
         if is_any && questions.is_empty() {
             let message = format!(
                 "none of the policies has a rule to ask: `deny`, `violation` or `warn` in {}",
@@ -52,7 +53,7 @@ impl Policies {
             );
             findings.push(Finding::warning(Code::POLICY_INVALID, message));
         }
-        Some(Policies { engine, origins, questions, tests, exceptions, unasked, packages: sources.packages })
+        Some(Policies { engine, origins, questions, tests, exceptions, unasked, reads, packages: sources.packages })
     }
 }
 
@@ -144,11 +145,18 @@ fn sort(engine: &mut Engine, packages: &Packages) -> Sorted {
             continue;
         }
         let Some(refuses) = refuses(&rule.name) else {
-            if is_asked(packages, &rule.package) && !used.contains(&full_name(&rule.package, &rule.name)) {
+            if !rule.is_function
+                && is_asked(packages, &rule.package)
+                && !used.contains(&full_name(&rule.package, &rule.name))
+            {
                 sorted.misspelt.extend(meant(&rule.name).map(|it| (rule, it)));
             }
             continue;
         };
+        if rule.is_function {
+            sorted.functions.extend((!used.contains(&full_name(&rule.package, &rule.name))).then_some(rule));
+            continue;
+        }
         if !is_asked(packages, &rule.package) {
             sorted.unasked.push(rule);
             continue;
@@ -156,7 +164,7 @@ fn sort(engine: &mut Engine, packages: &Packages) -> Sorted {
         match sorted.questions.iter_mut().find(|it| it.package == rule.package && it.name == rule.name) {
             Some(question) => question.place = None,
             None => {
-                let RuleName { package, name, place } = rule;
+                let RuleName { package, name, place, .. } = rule;
                 sorted.questions.push(Question { package, name, refuses, place: Some(place) });
             }
         }
@@ -173,6 +181,30 @@ struct Sorted {
     unasked: Vec<RuleName>,
     /// Rules that nothing uses, and what their names are a mistake for.
     misspelt: Vec<(RuleName, &'static str)>,
+    /// Functions that nobody calls and that are named as if they wanted to be asked.
+    functions: Vec<RuleName>,
+}
+
+impl Sorted {
+    /// Tells what looks like a rule that is asked and is none.
+    fn tell(&self, packages: &Packages, findings: &mut Findings) {
+        for rule in &self.functions {
+            let message = format!("`{}` is a function: it is never asked, and nothing calls it", rule.name);
+            let hint = "write `deny contains msg if { … }`, with `input` for the argument";
+            findings.push(Finding::error(Code::POLICY_INVALID, message).at(&rule.place).hint(hint));
+        }
+        for (rule, kind) in &self.misspelt {
+            let message = format!("`{}` is never asked, and nothing uses it", rule.name);
+            let hint = format!("did you mean `{kind}`?");
+            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&rule.place).hint(hint));
+        }
+        let Packages::Named(names) = packages else { return };
+        let has_questions = |name: &&String| self.questions.iter().any(|it| it.package.join(".") == **name);
+        for name in names.iter().filter(|it| !self.questions.is_empty() && !has_questions(it)) {
+            let message = format!("there is no rule to ask in `package {name}`, which the manifest names");
+            findings.push(Finding::warning(Code::POLICY_INVALID, message));
+        }
+    }
 }
 
 /// Returns the kind of rule that a name is a mistake away from.

@@ -16,6 +16,7 @@ mod exceptions;
 mod heads;
 mod answer;
 mod unit;
+mod mistakes;
 mod recursion;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub struct Policies {
     exceptions: Vec<Vec<String>>,
     /// Rules that are named as if they wanted to be asked, and are not.
     unasked: Vec<RuleName>,
+    /// What rules read of `input`, and where.
+    reads: Vec<(Vec<String>, Place)>,
     packages: Packages,
 }
 
@@ -68,6 +71,7 @@ struct RuleName {
     package: Vec<String>,
     name: String,
     place: Place,
+    is_function: bool,
 }
 
 /// A rule that is asked.
@@ -87,6 +91,11 @@ impl Policies {
     /// Returns whether there is no rule to ask.
     pub fn is_empty(&self) -> bool {
         self.questions.is_empty()
+    }
+
+    /// Returns the paths into `input` that rules read, as far as they are written out, and where.
+    pub fn reads(&self) -> &[(Vec<String>, Place)] {
+        &self.reads
     }
 }
 

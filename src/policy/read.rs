@@ -5,6 +5,7 @@ use super::{MAX_TIME, MAX_TIME_OF_FILE, Policies, Sources, data};
 use crate::document::{self, Format, Limits, MergeKeys};
 use crate::finding::{Code, Finding, Findings};
 use crate::manifest::{Located, Over, PolicySpec};
+use crate::place::Place;
 use crate::revision::{EntryKind, ReadError, Tree, TreeEntry};
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use std::sync::Arc;
 const MAX_FOLDERS: u32 = 32;
 /// How many files of policies and data are read.
 const MAX_FILES: usize = 1_000;
-/// How many bytes of data documents are read.
-const MAX_DATA_BYTES: usize = 32 << 20;
+/// How many bytes of them are read.
+const MAX_BYTES: usize = 32 << 20;
 
 /// The policies of entries that ask the same packages about the same things.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub(super) fn read_all(
             continue;
         }
         let sources = Sources { packages: first.packages.clone(), ..Sources::default() };
-        let mut reader = Reader { tree, with_tests, sources, n_data_bytes: 0, findings };
+        let mut reader = Reader { tree, with_tests, sources, n_seen: 0, n_files: 0, n_bytes: 0, findings };
         specs[idx..].iter().filter(|it| it.goes_with(first)).for_each(|it| reader.entry(it));
         let sources = reader.sources;
         let limit = if first.over == Over::Files { MAX_TIME_OF_FILE } else { MAX_TIME };
@@ -62,7 +63,10 @@ struct Reader<'a, 'b> {
     tree: &'a dyn Tree,
     with_tests: bool,
     sources: Sources,
-    n_data_bytes: usize,
+    /// How many files of rules were named, read before or not.
+    n_seen: usize,
+    n_files: usize,
+    n_bytes: usize,
     findings: &'b mut Findings,
 }
 
@@ -70,7 +74,15 @@ impl Reader<'_, '_> {
     fn entry(&mut self, spec: &PolicySpec) {
         let what = "policy";
         self.source(&spec.path, what, |reader, path, entry| match entry.kind {
-            EntryKind::Directory => reader.folder(path, path, 0, Wanted::Bundle),
+            EntryKind::Directory => {
+                let n_seen = reader.n_seen;
+                reader.folder(path, path, 0, Wanted::Bundle)?;
+                if reader.n_seen == n_seen {
+                    let message = format!("there is no policy in `{path}`: none of its files ends with `.rego`");
+                    reader.findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&spec.path.place));
+                }
+                Ok(())
+            }
             _ => reader.rules(path, entry).and_then(|()| reader.tests_of(path)),
         });
         for source in &spec.data {
@@ -104,7 +116,13 @@ impl Reader<'_, '_> {
     fn folder(&mut self, root: &str, path: &str, depth: u32, wanted: Wanted) -> Result<(), Finding> {
         let entries = self.tree.list(path).map_err(unreadable)?;
         for entry in entries.unwrap_or_default() {
-            let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
+            let lossy = String::from_utf8_lossy(&entry.name);
+            let Ok(name) = std::str::from_utf8(&entry.name) else {
+                if self.is_wanted(wanted, &lossy) || entry.kind == EntryKind::Directory {
+                    self.passed_over(path, &lossy, "has a name that is not UTF-8");
+                }
+                continue;
+            };
             let file = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             match entry.kind {
                 EntryKind::Directory if depth < MAX_FOLDERS => self.folder(root, &file, depth + 1, wanted)?,
@@ -116,10 +134,27 @@ impl Reader<'_, '_> {
                 EntryKind::File { .. } if wanted == Wanted::Bundle && self.is_rules(name) => {
                     self.rules(&file, &entry)?
                 }
-                _ => {}
+                EntryKind::File { .. } => {}
+                EntryKind::Directory => self.passed_over(path, name, "is too deep a folder"),
+                EntryKind::Submodule => self.passed_over(path, name, "is a submodule"),
+                EntryKind::Link if self.is_wanted(wanted, name) || !name.contains('.') => {
+                    self.passed_over(path, name, "is a symbolic link");
+                }
+                EntryKind::Link => {}
             }
         }
         Ok(())
+    }
+
+    /// Reports what may hold policies and is not read: a rule that is passed over in silence refuses nothing.
+    fn passed_over(&mut self, folder: &str, name: &str, why: &str) {
+        let message = format!("`{folder}/{name}` is not read: it {why}");
+        let hint = "put a file there, or name its own path in `policies`";
+        self.findings.push(Finding::error(Code::POLICY_INVALID, message).at(&Place::whole(folder)).hint(hint));
+    }
+
+    fn is_wanted(&self, wanted: Wanted, name: &str) -> bool {
+        wanted.data(name) || wanted == Wanted::Bundle && self.is_rules(name)
     }
 
     fn is_rules(&self, name: &str) -> bool {
@@ -137,6 +172,7 @@ impl Reader<'_, '_> {
     }
 
     fn rules(&mut self, path: &str, entry: &TreeEntry) -> Result<(), Finding> {
+        self.n_seen += 1;
         if self.sources.rules.iter().any(|it| it.0 == path) {
             return Ok(());
         }
@@ -152,11 +188,6 @@ impl Reader<'_, '_> {
             return Err(Finding::error(Code::FORMAT, format!("data must be YAML or JSON, and `{path}` is neither")));
         };
         let bytes = self.content(path, entry)?;
-        self.n_data_bytes += bytes.len();
-        if self.n_data_bytes > MAX_DATA_BYTES {
-            let message = format!("the policies' data is larger than {} MiB", MAX_DATA_BYTES >> 20);
-            return Err(Finding::error(Code::FILE_TOO_BIG, message));
-        }
         let file = Arc::from(path);
         let node = document::parse(format, &file, &bytes, &Limits::default(), MergeKeys::Apply, self.findings);
         if let Some(node) = node {
@@ -165,15 +196,23 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn content(&self, path: &str, entry: &TreeEntry) -> Result<Vec<u8>, Finding> {
+    fn content(&mut self, path: &str, entry: &TreeEntry) -> Result<Vec<u8>, Finding> {
         let limit = Limits::default().bytes as u64;
         if self.tree.size(&entry.id).map_err(unreadable)? > limit {
             return Err(Finding::error(Code::FILE_TOO_BIG, format!("`{path}` is larger than {limit} bytes")));
         }
-        if self.sources.rules.len() == MAX_FILES {
-            return Err(Finding::error(Code::TOO_MANY_FILES, format!("there are more than {MAX_FILES} policies")));
+        self.n_files += 1;
+        if self.n_files > MAX_FILES {
+            let message = format!("there are more than {MAX_FILES} files of policies and their data");
+            return Err(Finding::error(Code::TOO_MANY_FILES, message));
         }
-        self.tree.blob(&entry.id).map_err(unreadable)
+        let bytes = self.tree.blob(&entry.id).map_err(unreadable)?;
+        self.n_bytes += bytes.len();
+        if self.n_bytes > MAX_BYTES {
+            let message = format!("the policies and their data are larger than {} MiB", MAX_BYTES >> 20);
+            return Err(Finding::error(Code::FILE_TOO_BIG, message));
+        }
+        Ok(bytes)
     }
 }
 

@@ -3,7 +3,8 @@
 //! OPA refuses recursion when it compiles; the engine here notices it for rules while it evaluates, but not for functions,
 //! where it ends the process. So functions that call themselves are refused before, and so are very long rows of rules.
 
-use super::{RuleName, builtins};
+use super::RuleName;
+use super::mistakes::{Name, Notes, variables};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use regorus::Engine;
@@ -23,7 +24,9 @@ pub(super) fn rules(engine: &mut Engine) -> Vec<RuleName> {
         let package = path(&module.package.refr);
         for rule in &module.policy {
             let name = head(rule).and_then(|it| path(it).into_iter().next()).unwrap_or_default();
-            rules.push(RuleName { package: package.clone(), name, place: place(rule.span()) });
+            let is_function = matches!(rule.as_ref(), Rule::Spec { head: RuleHead::Func { .. }, .. })
+                || matches!(rule.as_ref(), Rule::Default { args, .. } if !args.is_empty());
+            rules.push(RuleName { package: package.clone(), name, place: place(rule.span()), is_function });
         }
     }
     rules
@@ -33,6 +36,11 @@ pub(super) fn rules(engine: &mut Engine) -> Vec<RuleName> {
 pub(super) fn used(engine: &mut Engine) -> BTreeSet<String> {
     let graph = Graph::of(engine.get_modules());
     graph.nodes.into_values().flat_map(|it| it.calls.into_iter().chain(it.uses)).collect()
+}
+
+/// Returns what rules read of `input`, and where, each only as far as it is written out.
+pub(super) fn reads(engine: &mut Engine) -> Vec<(Vec<String>, Place)> {
+    Graph::of(engine.get_modules()).notes.reads.into_iter().map(|(place, path)| (path, place)).collect()
 }
 
 /// Reports functions that call themselves or that there are not, and rows of rules that are too long.
@@ -48,7 +56,7 @@ pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
             findings.push(Finding::error(Code::POLICY_INVALID, message).at(&node.place));
         }
     }
-    graph.check_calls(findings);
+    graph.notes.check(&graph.nodes.keys().map(String::as_str).collect(), findings);
     let mut heights = HashMap::new();
     let too_long = graph.nodes.iter().find(|(name, _)| graph.height(name, &mut heights) > MAX_ROW);
     if let Some((name, node)) = too_long {
@@ -61,17 +69,7 @@ pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
 struct Graph {
     nodes: BTreeMap<String, Node>,
     n_rules: usize,
-    called: Vec<Call>,
-    /// Where `key, value in collection` has a value that may be undefined.
-    pairs: Vec<Place>,
-}
-
-/// A call, as it is written.
-struct Call {
-    name: String,
-    /// Full names of what it may mean.
-    meanings: Vec<String>,
-    place: Place,
+    notes: Notes,
 }
 
 /// All rules of one full name.
@@ -106,37 +104,16 @@ impl Graph {
             uses: BTreeSet::new(),
         });
         node.is_function |= matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. });
-        let mut visitor = Visitor { scope, node, called: &mut self.called, pairs: &mut self.pairs };
+        let mut visitor = Visitor { scope, node, notes: &mut self.notes, set: Vec::new() };
         match rule {
             Rule::Spec { head, bodies, .. } => {
+                if let RuleHead::Func { args, .. } = head {
+                    visitor.set.push(names(args.iter().map(AsRef::as_ref)));
+                }
                 visitor.head(head);
                 bodies.iter().for_each(|it| visitor.body(it));
             }
             Rule::Default { value, .. } => visitor.expression(value),
-        }
-    }
-
-    /// Reports calls of functions that nobody defines, and comparisons that hold for what is not there.
-    fn check_calls(&self, findings: &mut Findings) {
-        let builtins: BTreeSet<&str> = builtins::names().collect();
-        for call in &self.called {
-            let is_known = |it: &String| self.nodes.contains_key(it);
-            if builtins.contains(call.name.as_str()) || call.meanings.iter().any(is_known) {
-                continue;
-            }
-            let finding = Finding::error(Code::POLICY_INVALID, format!("there is no function `{}`", call.name));
-            let near = builtins.iter().filter(|it| strsim::osa_distance(it, &call.name) <= 2);
-            let near = near.min_by_key(|it| strsim::osa_distance(it, &call.name));
-            let finding = finding.at(&call.place);
-            findings.push(match near {
-                Some(near) => finding.hint(format!("did you mean `{near}`?")),
-                None => finding,
-            });
-        }
-        for place in &self.pairs {
-            let message = "this holds in the engine when neither the value nor the key is there";
-            let hint = "write `collection[key] == value`";
-            findings.push(Finding::error(Code::POLICY_INVALID, message).at(place).hint(hint));
         }
     }
 
@@ -205,8 +182,9 @@ impl Scope {
 struct Visitor<'a> {
     scope: &'a Scope,
     node: &'a mut Node,
-    called: &'a mut Vec<Call>,
-    pairs: &'a mut Vec<Place>,
+    notes: &'a mut Notes,
+    /// The names that bodies set, the innermost last.
+    set: Vec<BTreeSet<String>>,
 }
 
 impl Visitor<'_> {
@@ -236,6 +214,14 @@ impl Visitor<'_> {
     }
 
     fn query(&mut self, query: &Query) {
+        let set = query.stmts.iter().flat_map(|it| match &it.literal {
+            Literal::SomeIn { key, value, collection, .. } => {
+                key.iter().chain([value, collection]).map(AsRef::as_ref).collect()
+            }
+            Literal::Expr { expr, .. } => vec![expr.as_ref()],
+            _ => Vec::new(),
+        });
+        self.set.push(names(set));
         for statement in &query.stmts {
             for modifier in &statement.with_mods {
                 self.expression(&modifier.r#as);
@@ -250,11 +236,32 @@ impl Visitor<'_> {
                     self.expression(value);
                     self.expression(collection);
                 }
-                Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr),
-                Literal::Every { domain, query, .. } => {
-                    self.expression(domain);
-                    self.query(query);
+                Literal::Expr { expr, .. } => self.expression(expr),
+                Literal::NotExpr { expr, .. } => {
+                    self.negated(expr);
+                    self.expression(expr);
                 }
+                Literal::Every { key, value, domain, query, .. } => {
+                    self.expression(domain);
+                    self.set.push(key.iter().chain([value]).map(|it| it.text().to_owned()).collect());
+                    self.query(query);
+                    self.set.pop();
+                }
+            }
+        }
+        self.set.pop();
+    }
+
+    /// Notes names in a negated expression that are set nowhere else. OPA refuses them; the engine goes through all that they
+    /// may stand for outside of the negation, so that it holds when one does not hold, and never when there is none.
+    fn negated(&mut self, expression: &Expr) {
+        for variable in variables(expression) {
+            let name = variable.span().text();
+            let is_imported = self.scope.imports.iter().any(|it| it.0 == name);
+            let is_set = name != "_" && self.set.iter().any(|it| it.contains(name));
+            if !is_set && !is_imported && name != "input" && name != "data" {
+                let meanings = self.scope.meanings(&[name.to_owned()]);
+                self.notes.unset.push(Name { name: name.to_owned(), meanings, place: place(variable.span()) });
             }
         }
     }
@@ -280,7 +287,7 @@ impl Visitor<'_> {
                 let name = path(fcn);
                 let meanings = self.scope.meanings(&name);
                 self.node.calls.extend(meanings.iter().cloned());
-                self.called.push(Call { name: name.join("."), meanings, place: place(fcn.span()) });
+                self.notes.called.push(Name { name: name.join("."), meanings, place: place(fcn.span()) });
                 params.iter().for_each(|it| self.expression(it));
             }
             Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().for_each(|it| self.expression(it)),
@@ -309,7 +316,7 @@ impl Visitor<'_> {
                 if key.is_some()
                     && matches!(value.as_ref(), Expr::RefDot { .. } | Expr::RefBrack { .. } | Expr::Call { .. })
                 {
-                    self.pairs.push(place(span));
+                    self.notes.pairs.push(place(span));
                 }
                 key.iter().for_each(|it| self.expression(it));
                 self.expression(value);
@@ -320,7 +327,18 @@ impl Visitor<'_> {
 
     fn reference(&mut self, expression: &Expr) {
         self.node.uses.extend(self.scope.meanings(&path(expression)));
+        if let (steps, _) = written_out(expression)
+            && steps.first().is_some_and(|it| it == "input")
+        {
+            // The whole of a reference is visited before its parts.
+            self.notes.reads.entry(place(expression.span())).or_insert_with(|| steps[1..].to_vec());
+        }
     }
+}
+
+/// Returns the names of the variables in expressions.
+fn names<'a>(expressions: impl Iterator<Item = &'a Expr>) -> BTreeSet<String> {
+    expressions.flat_map(variables).map(|it| it.span().text().to_owned()).collect()
 }
 
 /// Returns the name of a module's package.
@@ -347,6 +365,29 @@ pub(super) fn place(span: &Span) -> Place {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     Place::new(&file, u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+/// Returns the names in a reference up to the first that is not written out, and whether that is all of it.
+fn written_out(expression: &Expr) -> (Vec<String>, bool) {
+    let (mut steps, is_whole, last) = match expression {
+        Expr::Var { span, .. } => return (vec![span.text().to_owned()], true),
+        Expr::RefDot { refr, field, .. } => {
+            let (steps, is_whole) = written_out(refr);
+            (steps, is_whole, Some(field.0.text().to_owned()))
+        }
+        Expr::RefBrack { refr, index, .. } => {
+            let (steps, is_whole) = written_out(refr);
+            let last = match index.as_ref() {
+                Expr::String { value, .. } | Expr::RawString { value, .. } => value.as_string().ok(),
+                _ => None,
+            };
+            (steps, is_whole, last.map(|it| it.to_string()))
+        }
+        _ => return (Vec::new(), false),
+    };
+    let is_longer = is_whole && last.is_some();
+    steps.extend(last.filter(|_| is_whole));
+    (steps, is_longer)
 }
 
 /// Returns the names in a reference, as the engine reads it: brackets that hold no text are passed over.

@@ -356,3 +356,32 @@ fn tests_of_policies_pass_fail_err_or_are_skipped() {
     assert_eq!(run("[p, {path: p/a.rego, packages: all}]", ""), all, "each is run once");
     assert_eq!(run("[p]", "root_is").lines().count(), 1);
 }
+
+#[test]
+fn policies_that_are_not_read_are_told_about() {
+    let mut tree = MemoryTree::new([
+        ("p/README.md", "no policy"),
+        ("q/main.rego", "package main\ndeny contains \"x\" if input.y\n"),
+    ]);
+    tree.insert("q/other.rego", crate::revision::EntryKind::Link, b"../r/other.rego");
+    let mut findings = Findings::new();
+    assert!(groups(&tree, &specs("[p, q]"), &mut findings).is_none());
+    insta::assert_snapshot!(lines(&findings).join("\n"), @r"
+    headfast.yaml:4:12 E_POLICY_INVALID there is no policy in `p`: none of its files ends with `.rego`
+    q E_POLICY_INVALID `q/other.rego` is not read: it is a symbolic link [put a file there, or name its own path in `policies`]
+    ");
+    let files = [("p/a.rego", "package main\ndeny contains \"x\"\n")];
+    let (_, findings) = read(&files, "[{path: p, packages: [main, web.tsl]}]");
+    insta::assert_snapshot!(lines(&findings).join("\n"), @r" E_POLICY_INVALID there is no rule to ask in `package web.tsl`, which the manifest names");
+}
+
+#[test]
+fn files_of_policies_and_their_data_have_limits() {
+    let data: Vec<(String, String)> =
+        (0..1_001).map(|idx| (format!("d/{idx}.json"), format!("{{\"a{idx}\": 1}}"))).collect();
+    let mut files: Vec<(&str, &str)> = data.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    files.push(("p/a.rego", "package main\ndeny contains \"x\"\n"));
+    let (none, findings) = read(&files, "[{path: p, data: [d]}]");
+    assert!(none.is_none());
+    insta::assert_snapshot!(lines(&findings).join("\n"), @r"headfast.yaml:4:29 E_TOO_MANY_FILES there are more than 1000 files of policies and their data");
+}

@@ -3,6 +3,7 @@
 use super::Case;
 use crate::cli::human;
 use crate::cli::words::count;
+use crate::cli::xml::{attribute, escaped};
 use crate::finding::{Findings, Identity, Merged, Severity};
 use anstream::adapter::strip_str;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -99,29 +100,6 @@ fn content(told: &Told<'_>, cases: &[Case]) -> String {
 
 fn reports(findings: &[&Merged<'_>]) -> String {
     findings.iter().map(|it| strip_str(&human::report(it)).to_string()).collect::<Vec<_>>().join("\n")
-}
-
-/// Escapes text between tags. What XML 1.0 cannot hold, even escaped, becomes U+FFFD.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\r' => out.push_str("&#13;"),
-            '\t' | '\n' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(char::REPLACEMENT_CHARACTER),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Escapes an attribute's value, in which a reader turns bare line breaks and tabs into spaces.
-fn attribute(text: &str) -> String {
-    escaped(text).replace('\n', "&#10;").replace('\t', "&#9;")
 }
 
 #[cfg(test)]

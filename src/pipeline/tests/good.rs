@@ -389,3 +389,36 @@ targets: {app: {path: /srv/app, mode: '0644', files: [{write: out.json, configur
     let world = World::manifest(rest, &format!("//- a.yaml\n# the port\nport: 80\n//- policies/a.rego\n{policy}"));
     world.refused(&["a.yaml:2:7 E_POLICY too low (`main.deny` says so, at policies/a.rego:2:1) | port: 80"]);
 }
+
+#[test]
+fn what_policies_read_and_is_never_there_is_pointed_out() {
+    let rest = "
+policies: [policies]
+configurations: {app: {layers: [a.yaml]}}
+targets: {app: {path: /srv/app, mode: '0644', files: [{write: out.json, configuration: app}]}}";
+    let policy = "package main
+import rego.v1
+deny contains \"port\" if {
+\tinput.server.port < 1024
+\tinput.enviroment.name == \"production\"
+\tinput.environment.kind == \"production\"
+\tinput.configurations.ap.port == 80
+\tinput.targets.web.mode == \"0777\"
+}
+warn contains \"fine\" if {
+\tnot input.configurations.app.nothing
+\tsome name
+\tinput.configurations[name].port == 1
+\tinput.targets[\"app\"].path == \"/\"
+\tinput.labels.whatever
+}
+";
+    let world = World::manifest(rest, &format!("//- a.yaml\nport: 80\n//- policies/a.rego\n{policy}"));
+    insta::assert_snapshot!(list(&world.run().1).join("\n"), @r#"
+        policies/a.rego:4:2 warning E_POLICY_INVALID `input.server` is never there (`input` holds `environment`, `host`, `labels`, `configurations`, `targets`; policies over rendered files have `over: files`) | input.server.port < 1024
+        policies/a.rego:5:2 warning E_POLICY_INVALID `input.enviroment` is never there (`input` holds `environment`, `host`, `labels`, `configurations`, `targets`; policies over rendered files have `over: files`) | input.enviroment.name == "production"
+        policies/a.rego:6:2 warning E_POLICY_INVALID `input.environment.kind` is never there (`input.environment` holds `name`, `type`) | input.environment.kind == "production"
+        policies/a.rego:7:2 warning E_POLICY_INVALID `input.configurations.ap` is never there (`input.configurations` holds `app`) | input.configurations.ap.port == 80
+        policies/a.rego:8:2 warning E_POLICY_INVALID `input.targets.web` is never there (`input.targets` holds `app`) | input.targets.web.mode == "0777"
+    "#);
+}

@@ -170,3 +170,30 @@ fn x05_why_never_shows_a_secret() {
         assert!(!findings.concat().contains("cGFzcw") && !findings.concat().contains("canary-"), "{findings:?}");
     }
 }
+
+#[test]
+fn policies_say_where_they_see_no_values() {
+    let rest = "
+policies: [{path: policies, over: files}]
+configurations: {app: {layers: [secret.yaml]}}
+targets:
+  app:
+    path: /srv/app
+    files:
+      - {template: t.yaml.j2, to: t.yaml, configuration: app}
+      - {write: all.json, configuration: app}
+";
+    let policy =
+        "package main\nimport rego.v1\ndeny contains input.kind if input.kind\ndeny contains input.data.pass if true\n";
+    let files = format!(
+        "//- secret.yaml\n{LAYER}//- t.yaml.j2\nkind: {{{{ kind }}}}\npass: {{{{ data.pass }}}}\n//- policies/a.rego\n{policy}"
+    );
+    let told = list(&opened_by(KEY, World::manifest(rest, &files)).run().1).join("\n");
+    assert!(!CANARIES.iter().any(|it| told.contains(it)), "{told}");
+    insta::assert_snapshot!(told, @r"
+     E_POLICY <redacted> (in `app/all.json`)
+     E_POLICY Secret (in `app/all.json`)
+    headfast.yaml:11:9 warning E_POLICY_INVALID policies do not see the values of `app/t.yaml`: it holds secrets, and which is not known (make it with `write`, of which only the secret values are hidden, or leave it out with `match`) | - {template: t.yaml.j2, to: t.yaml, configuration: app}
+     E_POLICY <redacted> (in `app/t.yaml`)
+    ");
+}

@@ -118,3 +118,56 @@ fn an_object_that_is_meant_to_be_a_set_gets_a_hint() {
     let text = "import rego.v1\ndeny[msg] if { input.x; msg := \"x\" }";
     insta::assert_snapshot!(ask(&[("a.rego", &main_rule(text))], json!({})), @r"a.rego:4:1 E_POLICY_INVALID `deny` gives something that is not a message [give texts, or objects with a text in `msg`; `deny[msg] if …` is `deny contains msg if …` today]");
 }
+
+#[test]
+fn a_function_that_is_named_like_a_rule_is_an_error_when_nothing_calls_it() {
+    insta::assert_snapshot!(faults(&[("a.rego", &main_rule("deny(x) := \"x\" if x.y"))]), @r"a.rego:3:1 E_POLICY_INVALID `deny` is a function: it is never asked, and nothing calls it [write `deny contains msg if { … }`, with `input` for the argument]");
+    let helper = "deny_with(x) := sprintf(\"no %s\", [x])\ndeny contains deny_with(\"root\")";
+    assert_eq!(ask(&[("a.rego", &main_rule(helper))], json!({})), "a.rego:4:1 E_POLICY no root");
+}
+
+#[test]
+fn names_of_before_1_0_are_known() {
+    assert_eq!(
+        says("re_match(\"^10\", input.ip); net.cidr_overlap(\"10.0.0.0/8\", input.ip)"),
+        "a.rego:3:1 E_POLICY it holds"
+    );
+}
+
+#[test]
+fn what_is_negated_goes_through_nothing() {
+    for text in [
+        "deny contains \"x\" if not input.tls[_].enabled",
+        "deny contains \"x\" if not input.tls[i].enabled",
+        "deny contains \"x\" if { some i; not input.tls[i].enabled }",
+        "deny contains \"x\" if not startswith(input.l[_], \"a\")",
+        "deny contains \"x\" if not input.l[_] == \"z\"",
+        "deny contains \"x\" if { every x in input.l { not x.p[_] == 7 } }",
+        "deny contains \"x\" if { count([y | some y in input.l; not y.p[_]]) > 0 }",
+        "ok if input.x\nelse := 1 if not input.l[_]\ndeny contains \"x\" if ok",
+    ] {
+        let found = faults(&[("a.rego", &main_rule(text))]);
+        let expected =
+            "which nothing else in the body sets [give it a name: `not any_ok`, and `any_ok if input.jobs[_].ok`]";
+        assert!(found.contains(expected) && found.lines().count() == 1, "{text}: {found}");
+    }
+    let files = [
+        (
+            "a.rego",
+            "package main\nimport rego.v1\nimport data.lib\nimport data.lib.names as n\n\
+             deny contains \"a\" if { some i; input.l[i].a; not input.m[i].ok }\n\
+             deny contains \"b\" if { some i, _ in input.l; not input.m[i].ok }\n\
+             deny contains \"c\" if { every x in input.l { not x.b; not bad[x.a] } }\n\
+             deny contains \"d\" if not any_ok\n\
+             deny contains \"e\" if { not n.x; not lib.names.x; not data.lib.names.x; not deep.rule }\n\
+             deny contains \"f\" if { not count([x | x := input.l[_].b]) > 0; not is(5) }\n\
+             any_ok if input.m[_].ok\n\
+             bad contains 7\n\
+             deep.rule if input.nothing\n\
+             is(x) if not x == 5\n",
+        ),
+        ("b.rego", "package lib\nimport rego.v1\nnames.y := 1\n"),
+    ];
+    let told = ask(&files, json!({"l": [{"a": 1}], "m": [{}]}));
+    assert_eq!(told.replace(" E_POLICY ", ""), "a\nb\nc\nd\ne\nf");
+}
