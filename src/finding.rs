@@ -8,7 +8,7 @@ mod merged;
 pub use merged::{Identity, Merged};
 
 use crate::place::Place;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How much a finding weighs.
@@ -92,6 +92,11 @@ macro_rules! codes {
 
             /// Every code, in the order of the documentation.
             pub const ALL: &'static [Code] = &[$(Code::$constant),*];
+
+            /// Returns the code with a name.
+            pub fn named(name: &str) -> Option<Code> {
+                Code::ALL.iter().find(|it| it.name == name).copied()
+            }
         }
     };
 }
@@ -394,12 +399,17 @@ impl Findings {
 
     /// Fills in the text of the lines that the findings point to, from `source`, which returns a file's whole text.
     pub fn attach_lines(&mut self, source: &dyn Fn(&str) -> Option<Arc<str>>) {
-        for finding in &mut self.0 {
-            let Some(place) = finding.place.as_ref().filter(|it| it.line > 0) else { continue };
-            if finding.line_text.is_none()
-                && let Some(text) = source(&place.file)
-            {
-                finding.line_text = text.lines().nth(place.line as usize - 1).map(str::to_owned);
+        let mut by_file: HashMap<Arc<str>, Vec<(usize, usize)>> = HashMap::new();
+        for (idx, finding) in self.0.iter().enumerate().filter(|it| it.1.line_text.is_none()) {
+            if let Some(place) = finding.place.as_ref().filter(|it| it.line > 0) {
+                by_file.entry(Arc::clone(&place.file)).or_default().push((idx, place.line as usize - 1));
+            }
+        }
+        for (file, wanted) in by_file {
+            let Some(text) = source(&file) else { continue };
+            let lines: Vec<&str> = text.lines().collect();
+            for (idx, line) in wanted {
+                self.0[idx].line_text = lines.get(line).map(|it| (*it).to_owned());
             }
         }
     }

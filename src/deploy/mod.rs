@@ -340,7 +340,7 @@ impl<'a> ConfigurationDeployer<'a> {
         if again {
             return Ok(None);
         }
-        let code = Code::ALL.iter().find(|it| it.name == failure.code).copied().unwrap_or(Code::IO);
+        let code = Code::named(&failure.code).unwrap_or(Code::IO);
         Ok(Some(Finding::error(code, failure.message)))
     }
 

@@ -306,7 +306,7 @@ impl ConfigurationDeployer<'_> {
             let reason = "nothing keeps it; it was not tried yet".to_owned();
             return Ok(Obstacle::new(Gate::None, reason).of(tip).unblock(self.next_pass()));
         };
-        let code = Code::ALL.iter().find(|it| it.name == failure.code).copied().unwrap_or(Code::IO);
+        let code = Code::named(&failure.code).unwrap_or(Code::IO);
         let gate = match status {
             _ if code == Code::CHECK => Gate::Check,
             DeploymentStatus::Refused => Gate::NotAllowed,

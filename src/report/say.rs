@@ -61,7 +61,7 @@ fn because(what: &str, reason: Option<&Failure>, with_code: bool) -> String {
 }
 
 fn needs_a_person(reason: Option<&Failure>) -> bool {
-    let verdict = reason.and_then(|it| Code::ALL.iter().find(|code| code.name == it.code)).map(|it| it.verdict);
+    let verdict = reason.and_then(|it| Code::named(&it.code)).map(|it| it.verdict);
     verdict == Some(Verdict::Stuck)
 }
 

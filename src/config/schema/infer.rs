@@ -3,7 +3,7 @@
 use super::options;
 use crate::document::{Node, Value};
 use serde_json::{Map as JsonMap, Value as Json, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// So many keys with values that are alike make a map a table of names that nobody can list.
 const TABLE_MIN: usize = 20;
@@ -36,6 +36,8 @@ struct Shape {
     /// Whether texts were left out, because they are too many or secret.
     is_partial: bool,
     keys: Vec<(String, Shape)>,
+    /// Where each of them is.
+    idx_of: HashMap<String, usize>,
     items: Option<Box<Shape>>,
 }
 
@@ -75,14 +77,23 @@ impl Shape {
                 self.is("object");
                 self.n_maps += 1;
                 for entry in map.iter() {
-                    let idx = self.keys.iter().position(|it| it.0 == entry.key).unwrap_or(self.keys.len());
-                    if idx == self.keys.len() {
-                        self.keys.push((entry.key.clone(), Shape::default()));
-                    }
-                    self.keys[idx].1.see(&entry.node);
+                    self.key(&entry.key).see(&entry.node);
                 }
             }
         }
+    }
+
+    /// Returns the shape of a key's values.
+    fn key(&mut self, key: &str) -> &mut Shape {
+        let idx = match self.idx_of.get(key) {
+            Some(idx) => *idx,
+            None => {
+                self.idx_of.insert(key.to_owned(), self.keys.len());
+                self.keys.push((key.to_owned(), Shape::default()));
+                self.keys.len() - 1
+            }
+        };
+        &mut self.keys[idx].1
     }
 
     fn is(&mut self, name: &'static str) {
@@ -152,11 +163,7 @@ impl Shape {
         self.is_partial |= other.texts.len() > free;
         self.texts.extend(other.texts.iter().take(free).cloned());
         for (key, shape) in &other.keys {
-            let idx = self.keys.iter().position(|it| it.0 == *key).unwrap_or(self.keys.len());
-            if idx == self.keys.len() {
-                self.keys.push((key.clone(), Shape::default()));
-            }
-            self.keys[idx].1.absorb(shape);
+            self.key(key).absorb(shape);
         }
         if let Some(items) = &other.items {
             self.items.get_or_insert_default().absorb(items);

@@ -570,6 +570,6 @@ impl Sight {
 impl Failed {
     /// Returns the documented code.
     pub fn code(&self) -> Code {
-        Code::ALL.iter().find(|it| it.name == self.code).copied().unwrap_or(Code::IO)
+        Code::named(&self.code).unwrap_or(Code::IO)
     }
 }

@@ -228,7 +228,7 @@ impl Failed {
 
     /// Returns the error again.
     pub fn error(self) -> Error {
-        let code = Code::ALL.iter().find(|it| it.name == self.code).copied().unwrap_or(Code::IO);
+        let code = Code::named(&self.code).unwrap_or(Code::IO);
         Error::Told { code, message: self.message }
     }
 }
