@@ -163,6 +163,49 @@ pub struct Changes {
     pub unchanged: u64,
 }
 
+/// Which values of the configurations a deployment changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChanges {
+    /// The first of them, by configuration and key.
+    pub changes: Vec<KeyChange>,
+    /// How many there are besides.
+    pub more: u64,
+}
+
+impl KeyChanges {
+    /// Returns how many values changed.
+    pub fn count(&self) -> u64 {
+        self.changes.len() as u64 + self.more
+    }
+}
+
+/// A value of a configuration that a deployment changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// The configuration's name.
+    pub configuration: String,
+    /// The value's dotted path; empty when all that is known is that the configuration changed.
+    pub path: String,
+    /// What happened to it.
+    pub kind: KeyChangeKind,
+    /// The old value as JSON, shortened; `<redacted>` when it is secret.
+    pub old: Option<String>,
+    /// The new value.
+    pub new: Option<String>,
+}
+
+/// What happened to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyChangeKind {
+    /// It was not there before.
+    Added,
+    /// It is gone.
+    Removed,
+    /// It has another value.
+    Changed,
+}
+
 /// Why a deployment did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -215,6 +258,9 @@ pub struct Deployment {
     pub finished_at: Option<String>,
     /// What it changed.
     pub changes: Changes,
+    /// Which values of the configurations it changed.
+    #[serde(default)]
+    pub keys: KeyChanges,
     /// Why it did not succeed.
     pub error: Option<Failure>,
     /// What was kept before it was overwritten.

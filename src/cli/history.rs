@@ -5,7 +5,7 @@ use super::host::{Host, HostArgs};
 use super::ui::{BAD, DIM, GOOD, HEAD, Ui, WARN};
 use super::words;
 use crate::finding::{Code, Finding};
-use crate::record::{Deployment, DeploymentStatus, Kept, Trigger};
+use crate::record::{Deployment, DeploymentStatus, Kept, KeyChange, KeyChangeKind, Trigger};
 use crate::render::escaped;
 use crate::wire;
 
@@ -92,6 +92,9 @@ fn line(it: &Deployment) -> String {
     let (style, status) = (style(it.status), it.status.as_str().replace('_', " "));
     let when = words::moment(&it.started_at);
     let what = match words::failure(it) {
+        reason if reason.is_empty() && it.keys.count() > 0 => {
+            format!("{}, {} changed", words::changes(&it.changes), words::count(it.keys.count(), "key", "keys"))
+        }
         reason if reason.is_empty() => words::changes(&it.changes),
         reason => reason,
     };
@@ -118,6 +121,12 @@ fn details(it: &Deployment, state_dir: &std::path::Path) -> String {
         line("finished", format!("{} at {}", words::moment(finished), it.phase.as_str()));
     }
     line("changes", words::changes(&it.changes));
+    for change in &it.keys.changes {
+        line("key", key(change));
+    }
+    if it.keys.more > 0 {
+        line("", format!("and {} more", words::count(it.keys.more, "key", "keys")));
+    }
     if let Some(previous) = it.previous {
         line("before it", format!("deployment {previous}"));
     }
@@ -131,6 +140,23 @@ fn details(it: &Deployment, state_dir: &std::path::Path) -> String {
         line("log", words::escaped_lines(entry).replace('\n', "\n              "));
     }
     text
+}
+
+/// Says what happened to a value, as `check --base` does.
+fn key(change: &KeyChange) -> String {
+    let name = match change.path.as_str() {
+        "" => escaped(&change.configuration).to_string(),
+        path => escaped(&format!("{}: {path}", change.configuration)).to_string(),
+    };
+    let shown = |it: &Option<String>| it.as_ref().map(|it| escaped(it).to_string());
+    match (change.kind, shown(&change.old), shown(&change.new)) {
+        (KeyChangeKind::Added, _, Some(new)) => format!("{GOOD}+{GOOD:#} {name} = {new}"),
+        (KeyChangeKind::Added, _, None) => format!("{GOOD}+{GOOD:#} {name}"),
+        (KeyChangeKind::Removed, Some(old), _) => format!("{BAD}-{BAD:#} {name} = {old}"),
+        (KeyChangeKind::Removed, None, _) => format!("{BAD}-{BAD:#} {name}"),
+        (KeyChangeKind::Changed, Some(old), Some(new)) => format!("{WARN}~{WARN:#} {name} = {old} -> {new}"),
+        (KeyChangeKind::Changed, ..) => format!("{WARN}~{WARN:#} {name}"),
+    }
 }
 
 /// Says which content was kept, and where.

@@ -31,6 +31,7 @@ impl ConfigurationDeployer<'_> {
         }
         let rendering = &ready.rendered.rendering;
         deployment.changes = ready.plan.changes();
+        self.note_values(&mut deployment, &ready.rendered.configurations)?;
         self.enter(&mut deployment, Phase::Stage)?;
         self.begin(&mut deployment)?;
         let aftermath = self.aftermath(&deployment, &ready.repertoire, &ready.plan)?;

@@ -23,6 +23,7 @@ mod revert;
 mod salvage;
 mod stuck;
 mod undo;
+mod values;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +46,7 @@ use crate::git::{Mirror, Remote};
 use crate::host::scan::DigestKey;
 use crate::host::service::{Client, Way};
 use crate::manifest::Facts;
-use crate::record::{Changes, Deployment, Failure, Phase, Trigger};
+use crate::record::{Changes, Deployment, Failure, KeyChanges, Phase, Trigger};
 use crate::revision::{Commit, ObjectId};
 use crate::secrets::SecretManager;
 use crate::settings::{DEFAULT_PATH, Repository, Settings, VerifyMode, Wanted};
@@ -288,6 +289,7 @@ impl<'a> ConfigurationDeployer<'a> {
             started_at: now_text(),
             finished_at: None,
             changes: Changes::default(),
+            keys: KeyChanges::default(),
             error: None,
             kept: Vec::new(),
             log: Vec::new(),

@@ -101,6 +101,7 @@ impl ConfigurationDeployer<'_> {
         deployment.phase = Phase::Render;
         let is_live = live.and_then(|it| it.digest.as_ref()) == Some(&rendered.rendering.digest);
         if is_live {
+            self.note_values(deployment, &rendered.configurations)?;
             return Ok(Prepared::Unchanged { findings, repertoire: Repertoire::of(&rendered.rendering) });
         }
         if let Some(held) = self.store.is_quarantined(self.name(), &rendered.rendering.digest)? {

@@ -19,6 +19,7 @@ fn deployment(status: DeploymentStatus) -> Deployment {
         started_at: "2026-11-23T10:00:00Z".into(),
         finished_at: None,
         changes: Changes { created: 3, replaced: 1, removed: 0, unchanged: 9 },
+        keys: Default::default(),
         error: None,
         kept: Vec::new(),
         log: vec!["output of an action".into()],

@@ -13,9 +13,9 @@ impl Store {
         self.together(|store| {
             store.know(&deployment.repository)?;
             let sql = "INSERT INTO deployments (repository, environment, revision, digest, status, phase, trigger, \
-                started_at, finished_at, changes, error, kept, log, previous) \
+                started_at, finished_at, changes, keys, error, kept, log, previous) \
                 VALUES (:repository, :environment, :revision, :digest, :status, :phase, :trigger, \
-                :started_at, :finished_at, :changes, :error, :kept, :log, :previous)";
+                :started_at, :finished_at, :changes, :keys, :error, :kept, :log, :previous)";
             store.write_deployment(sql, None, deployment)?;
             let id = store.connection.last_insert_rowid();
             store.note_live(&Deployment { id, ..deployment.clone() })?;
@@ -28,7 +28,7 @@ impl Store {
         self.together(|store| {
             let sql = "UPDATE deployments SET repository = :repository, environment = :environment, \
                 revision = :revision, digest = :digest, status = :status, phase = :phase, trigger = :trigger, \
-                started_at = :started_at, finished_at = :finished_at, changes = :changes, error = :error, \
+                started_at = :started_at, finished_at = :finished_at, changes = :changes, keys = :keys, error = :error, \
                 kept = :kept, log = :log, previous = :previous WHERE id = :id";
             if store.write_deployment(sql, Some(deployment.id), deployment)? == 0 {
                 return Err(Error::NotFound { what: format!("deployment {}", deployment.id) });
@@ -102,6 +102,7 @@ impl Store {
                 statement.raw_bind_parameter(at, id)?;
             }
             let (changes, kept) = (to_json(&deployment.changes), to_json(&deployment.kept));
+            let keys = (deployment.keys.count() > 0).then(|| to_json(&deployment.keys));
             let (error, log) = (deployment.error.as_ref().map(to_json), to_json(&deployment.log));
             let values = named_params! {
                 ":repository": deployment.repository,
@@ -114,6 +115,7 @@ impl Store {
                 ":started_at": deployment.started_at,
                 ":finished_at": deployment.finished_at,
                 ":changes": changes,
+                ":keys": keys,
                 ":error": error,
                 ":kept": kept,
                 ":log": log,
@@ -140,7 +142,7 @@ impl Store {
 }
 
 fn deployment_of(row: &Row<'_>) -> rusqlite::Result<Deployment> {
-    let error: Option<String> = row.get("error")?;
+    let (error, keys): (Option<String>, Option<String>) = (row.get("error")?, row.get("keys")?);
     Ok(Deployment {
         id: row.get("id")?,
         repository: row.get("repository")?,
@@ -153,6 +155,7 @@ fn deployment_of(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         started_at: row.get("started_at")?,
         finished_at: row.get("finished_at")?,
         changes: json(row, "changes")?,
+        keys: keys.map_or_else(|| Ok(Default::default()), |it| serde_json::from_str(&it)).map_err(super::unreadable)?,
         error: error.map(|it| serde_json::from_str(&it)).transpose().map_err(super::unreadable)?,
         kept: json(row, "kept")?,
         log: json(row, "log")?,

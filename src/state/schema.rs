@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The steps from each format to the next; the database's `user_version` is the number of steps that it has taken.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 /// The format that this version reads and writes.
 pub(super) const FORMAT: i64 = STEPS.len() as i64;

@@ -59,6 +59,7 @@ fn deployment(repository: &str) -> Deployment {
         started_at: "2026-11-23T10:00:00Z".into(),
         finished_at: None,
         changes: Changes::default(),
+        keys: Default::default(),
         error: None,
         kept: Vec::new(),
         log: Vec::new(),
@@ -480,4 +481,19 @@ fn a_row_follows_its_file_unless_it_says_something_else_by_now() {
     assert_eq!(store.ledger("site").unwrap(), [(at.clone(), row.clone())].into());
     store.restat("site", &[Restat { at: at.clone(), from: row.stat, to }]).unwrap();
     assert_eq!(store.ledger("site").unwrap(), [(at, Recorded { stat: to, ..row })].into());
+}
+
+#[test]
+fn a_database_of_the_first_format_is_brought_to_this_one() {
+    let home = Home::new();
+    let store = home.open();
+    let id = begin(&store, "site").id;
+    store.connection.execute_batch("ALTER TABLE deployments DROP COLUMN keys; PRAGMA user_version = 1").unwrap();
+    drop(store);
+    let store = home.open();
+    let mut it = store.deployment(id).unwrap().unwrap();
+    assert_eq!(it.keys, crate::record::KeyChanges::default());
+    it.keys.more = 5;
+    store.save(&it).unwrap();
+    assert_eq!(store.deployment(id).unwrap().unwrap().keys.more, 5);
 }

@@ -137,6 +137,9 @@ pub struct Deployment {
     /// The deployment that was live before it; `show` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<i64>,
+    /// Which values of the configurations it changed, with secrets redacted; `show` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<record::KeyChanges>,
     /// What was kept before it was overwritten; `show` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<record::Kept>>,
@@ -257,6 +260,7 @@ impl Deployment {
             error: it.error.clone(),
             digest: None,
             previous: None,
+            keys: None,
             kept: None,
             log: None,
         }
@@ -267,6 +271,7 @@ impl Deployment {
         Deployment {
             digest: it.digest.as_ref().map(|it| it.0.clone()),
             previous: it.previous,
+            keys: Some(it.keys.clone()),
             kept: Some(it.kept.clone()),
             log: Some(it.log.clone()),
             ..Deployment::brief(it)

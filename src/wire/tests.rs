@@ -21,6 +21,16 @@ fn deployment() -> record::Deployment {
         started_at: "2026-01-02T03:04:05Z".into(),
         finished_at: Some("2026-01-02T03:04:06Z".into()),
         changes: record::Changes { created: 1, replaced: 2, removed: 3, unchanged: 4 },
+        keys: record::KeyChanges {
+            changes: vec![record::KeyChange {
+                configuration: "app".into(),
+                path: "server.port".into(),
+                kind: record::KeyChangeKind::Changed,
+                old: Some("80".into()),
+                new: Some("8080".into()),
+            }],
+            more: 2,
+        },
         error: Some(record::Failure { code: "E_PROBE".into(), message: "got 500".into() }),
         kept: Vec::new(),
         log: vec!["line".into()],
@@ -46,7 +56,9 @@ fn check(document: &impl Serialize, expected: serde_json::Value) {
 fn history_and_show_have_their_shapes() {
     check(&Deployments::history(&[deployment()]), json!({"version": 1, "deployments": [brief()]}));
     let mut detailed = brief();
-    let more = json!({"digest": "d", "previous": 6, "kept": [], "log": ["line"]});
+    let change = json!({"configuration": "app", "path": "server.port", "kind": "changed", "old": "80", "new": "8080"});
+    let keys = json!({"changes": [change], "more": 2});
+    let more = json!({"digest": "d", "previous": 6, "keys": keys, "kept": [], "log": ["line"]});
     detailed.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     check(&Deployments::show(&deployment()), json!({"version": 1, "deployments": [detailed]}));
 }

@@ -1,6 +1,9 @@
 //! What was encrypted reaches its file and nothing else.
 
 use crate::host::{AGENT, TestHost};
+use headfast::document::Format;
+use headfast::secrets::Rule;
+use headfast::{SecretManager, encrypt_configuration};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -126,4 +129,65 @@ fn an_identity_that_others_may_read_is_refused() {
     fs::set_permissions(host.path("age.key"), fs::Permissions::from_mode(0o644)).unwrap();
     host.run(&["sync"]).ends(4).says(&["E_KEY_MODE", "age.key"]);
     assert!(!host.path("live").exists());
+}
+
+/// Encrypts a document for the host's identity.
+fn encrypted(text: &str) -> String {
+    let identity = fixture("keys/k1.txt");
+    let recipients = SecretManager::new(&[&identity]).unwrap().recipients();
+    let mut next = 0_u8;
+    let mut random = |bytes: &mut [u8]| {
+        bytes.iter_mut().for_each(|it| {
+            next = next.wrapping_add(1);
+            *it = next;
+        });
+    };
+    let (file, rule, now) = ("secrets.yaml".into(), Rule::default(), "2026-01-02T03:04:05Z");
+    let bytes =
+        encrypt_configuration(&file, text.as_bytes(), Format::Yaml, &recipients, &rule, now, &mut random).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn x05_the_record_says_key_by_key_what_changed_and_masks_secrets() {
+    let host = host(true);
+    let manifest = MANIFEST
+        .replace("layers: [secret.sops.yaml]", "layers: [app.yaml, secrets.yaml]")
+        .replace("template: templates", "write: app.json");
+    let secrets = |password: &str| encrypted(&format!("db:\n  password: {password}\n  token: canary-of-the-token\n"));
+    host.commit(&[
+        ("headfast.yaml", &manifest),
+        ("app.yaml", "server: {port: 80, debug: true}\nnames: [a]\n"),
+        ("secrets.yaml", &secrets("canary-of-the-password")),
+    ]);
+    host.run(&["sync"]).ends(0);
+    host.commit(&[
+        ("app.yaml", "server: {port: 8080, tls: true}\nnames: [a, b]\n"),
+        ("secrets.yaml", &secrets("canary-of-another-password")),
+    ]);
+    host.run(&["sync"]).ends(0);
+
+    let shown = host.run(&["show", "2"]).ends(0);
+    insta::assert_snapshot!(shown.stdout.lines().filter(|it| it.contains("  key ")).collect::<Vec<_>>().join("\n"), @r#"
+    key         ~ app: db.password = <redacted> -> <redacted>
+    key         ~ app: names = ["a"] -> ["a","b"]
+    key         - app: server.debug = true
+    key         ~ app: server.port = 80 -> 8080
+    key         + app: server.tls = true
+    "#);
+    let found = host.run(&["show", "2", "--json"]).ends(0).json();
+    let keys = &found["deployments"][0]["keys"];
+    assert_eq!((keys["changes"].as_array().unwrap().len(), &keys["more"]), (5, &0.into()));
+    host.run(&["history"]).ends(0).says(&["5 keys changed"]);
+    hold_nothing_of(&host, &["canary"]);
+
+    // What fails is no base for the next, and what changes no file is compared as well.
+    host.commit(&[("app.yaml", "server: {port: 9090, tls: true}\nnames: [a, b]\nbroken: ${NOTHING}\n")]);
+    host.run(&["sync"]).ends(3);
+    host.commit(&[("app.yaml", "server: {port: 9090, tls: true}\nnames: [a, b]\n")]);
+    host.run(&["sync"]).ends(0);
+    let last = host.run(&["history", "--json"]).ends(0).json()["deployments"][0]["id"].to_string();
+    let shown = host.run(&["show", &last]).ends(0);
+    assert!(shown.stdout.contains("~ app: server.port = 8080 -> 9090"), "{}", shown.stdout);
+    assert_eq!(shown.stdout.matches("  key ").count(), 1, "{}", shown.stdout);
 }

@@ -187,7 +187,7 @@ fn o12_newer_state_is_refused_and_left_as_it_is() {
     let before = files.each_ref().map(|it| std::fs::read(it).unwrap());
     let error = home.refusal();
     assert_eq!(error.code(), Code::STATE_NEWER);
-    assert!(error.to_string().contains("format 7 and this headfast knows only 1"), "{error}");
+    assert!(error.to_string().contains("format 7 and this headfast knows only 2"), "{error}");
     assert_eq!(Store::snapshot(&home.dir()).err().unwrap().code(), Code::STATE_NEWER);
     assert_eq!(files.each_ref().map(|it| std::fs::read(it).unwrap()), before);
 }

@@ -1,0 +1,2 @@
+-- Which values of the configurations a deployment changed.
+ALTER TABLE deployments ADD COLUMN keys TEXT;
