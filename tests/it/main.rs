@@ -36,6 +36,7 @@ mod remote;
 mod remote_checkout;
 mod remote_host;
 mod rollbacks;
+mod roundtrip;
 mod schema;
 mod secret;
 mod servers;

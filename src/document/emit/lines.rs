@@ -106,7 +106,7 @@ pub(in crate::document) fn ini_line(entry: &Entry) -> Result<String, Finding> {
         Some("line breaks or control characters")
     } else if text.trim() != text {
         Some("blanks at its ends")
-    } else if text.starts_with(['#', ';']) || [" #", " ;", "\t#", "\t;"].iter().any(|it| text.contains(it)) {
+    } else if text.starts_with(['#', ';']) || has_comment(&text) {
         Some("what some readers take for a comment")
     } else {
         None
@@ -121,8 +121,15 @@ pub(in crate::document) fn ini_line(entry: &Entry) -> Result<String, Finding> {
     }
 }
 
+/// Returns whether some readers see a comment behind a blank, whichever blank of Unicode it is.
+fn has_comment(text: &str) -> bool {
+    let is_mark = |(idx, _): (usize, &str)| text[..idx].ends_with(char::is_whitespace);
+    text.match_indices(['#', ';']).any(is_mark)
+}
+
 fn is_ini_name(name: &str) -> bool {
     !name.is_empty()
+        && !has_comment(name)
         && name.trim() == name
         && !name.starts_with(['#', ';', '\u{feff}'])
         && !name.chars().any(char::is_control)

@@ -2,13 +2,13 @@
 //!
 //! Where readers of a format disagree, the safer spelling is written; what a format cannot hold is refused.
 
+mod json;
 pub(in crate::document) mod lines;
 pub(in crate::document) mod toml;
 pub(in crate::document) mod yaml;
 
 use super::{Format, Node, Value};
 use crate::finding::{Code, Finding};
-use serde::ser::{Error, Serialize, Serializer};
 
 /// How deep a tree may be; far beyond what parsers let in, so that no tree can exhaust the stack.
 const MAX_DEPTH: usize = 200;
@@ -22,38 +22,10 @@ pub fn emit(node: &Node, format: Format) -> Result<String, Finding> {
     check(node, MAX_DEPTH)?;
     match format {
         Format::Yaml => yaml::emit(node),
-        Format::Json => json(node),
+        Format::Json => Ok(json::emit(node)),
         Format::Toml => toml::emit(node),
         Format::Env => lines::env(node),
         Format::Ini => lines::ini(node),
-    }
-}
-
-fn json(node: &Node) -> Result<String, Finding> {
-    let mut text = serde_json::to_string_pretty(&Plain(node)).map_err(|error| refuse(node, error.to_string()))?;
-    text.push('\n');
-    // JSON lets DEL stand as it is, other readers of JSON do not.
-    Ok(if text.contains('\u{7f}') { text.replace('\u{7f}', "\\u007f") } else { text })
-}
-
-/// A tree without its places.
-struct Plain<'a>(&'a Node);
-
-impl Serialize for Plain<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0.value {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(it) => serializer.serialize_bool(*it),
-            Value::Int(it) => match (i64::try_from(*it), u64::try_from(*it)) {
-                (Ok(it), _) => serializer.serialize_i64(it),
-                (_, Ok(it)) => serializer.serialize_u64(it),
-                _ => Err(S::Error::custom("the number does not fit into 64 bits")),
-            },
-            Value::Float(it) => serializer.serialize_f64(*it),
-            Value::String(it) => serializer.serialize_str(it),
-            Value::List(items) => serializer.collect_seq(items.iter().map(Plain)),
-            Value::Map(map) => serializer.collect_map(map.iter().map(|it| (&it.key, Plain(&it.node)))),
-        }
     }
 }
 

@@ -235,6 +235,20 @@ fn the_look_of_each_format() {
     [[users]]
     name = "bo"
     "#);
+    let odd = json!({"a": [1e20, [], {}, {"b": "ü\u{7f}\u{2028}\"\n"}], "\u{feff}": null});
+    insta::assert_snapshot!(emit(&tree(&odd), Format::Json).expect("holds"), @r#"
+    {
+      "a": [
+        1.0e+20,
+        [],
+        {},
+        {
+          "b": "ü\u007f\u2028\"\n"
+        }
+      ],
+      "\ufeff": null
+    }
+    "#);
     let json = json!({"NAME": "web 1", "SERVER": {"PORT": 80, "TLS": {"ON": true}}, "Q": "it's", "E": "", "L": "a\nb"});
     insta::assert_snapshot!(emit(&tree(&json), Format::Env).expect("holds"), @r#"
     NAME='web 1'
@@ -278,6 +292,9 @@ fn d17_what_a_format_cannot_hold_is_refused() {
         refused(json!({"a": " x"}), Format::Ini),
         refused(json!({"a": "x ;y"}), Format::Ini),
         refused(json!({"a": "#x"}), Format::Ini),
+        refused(json!({"a": "x\u{a0}#y"}), Format::Ini),
+        refused(json!({"a #b": "x"}), Format::Ini),
+        refused(json!({"a ;b": {"c": 1}}), Format::Ini),
         refused(json!({"a": {"b": {"c": 1}}}), Format::Ini),
         refused(json!({"a": [1]}), Format::Ini),
         refused(json!({"a=b": "x"}), Format::Ini),
@@ -303,6 +320,9 @@ fn d17_what_a_format_cannot_hold_is_refused() {
     INI cannot hold the value of `a`: it has blanks at its ends
     INI cannot hold the value of `a`: it has what some readers take for a comment
     INI cannot hold the value of `a`: it has what some readers take for a comment
+    INI cannot hold the value of `a`: it has what some readers take for a comment
+    `a #b` is not a key that INI can hold
+    `a ;b` is not a section name that INI can hold
     INI cannot hold a map here
     INI cannot hold a list here
     `a=b` is not a key that INI can hold
