@@ -45,8 +45,11 @@ fn merge_maps(base: Map, over: Map) -> Map {
 mod tests {
     use super::*;
     use crate::config::testing::tree;
+    use crate::document::KeyPath;
     use proptest::prelude::*;
     use serde_json::{Value as Json, json};
+    use std::collections::BTreeSet;
+    use std::hash::{DefaultHasher, Hash, Hasher};
 
     #[track_caller]
     fn check(base: Json, over: Json, expected: Json) {
@@ -114,6 +117,102 @@ mod tests {
             })
     }
 
+    /// What layers do together, so that it can be laid on any others: what they set, and where a map took the place of
+    /// something else, so that whatever lies below is gone.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Overlay {
+        node: Node,
+        cut: BTreeSet<Vec<String>>,
+    }
+
+    impl Overlay {
+        fn of(node: Node) -> Overlay {
+            Overlay { node, cut: BTreeSet::new() }
+        }
+
+        fn over(&self, base: Node) -> Node {
+            merge(self.cut.iter().fold(base, |base, path| without(base, path)), self.node.clone())
+        }
+
+        fn compose(lower: &Overlay, upper: &Overlay) -> Overlay {
+            let mut cut: BTreeSet<_> = lower.cut.union(&upper.cut).cloned().collect();
+            let below = upper.cut.iter().fold(lower.node.clone(), |node, path| without(node, path));
+            covered(&below, &upper.node, &mut Vec::new(), &mut cut);
+            let node = merge(below, upper.node.clone());
+            // What is no map drops what lies below by itself, and so does a cut further up.
+            let says_more = |path: &&Vec<String>| {
+                let is_below = (0..path.len()).any(|it| cut.contains(&path[..it]));
+                !is_below && node.at(path).is_some_and(|it| it.as_map().is_some())
+            };
+            Overlay { cut: cut.iter().filter(says_more).cloned().collect(), node }
+        }
+    }
+
+    /// Returns a tree in which the value at a path, if there is one, is no map.
+    fn without(mut node: Node, path: &[String]) -> Node {
+        match (&mut node.value, path.split_first()) {
+            (value, None) => *value = Value::Null,
+            (Value::Map(map), Some((key, rest))) => {
+                if let Some(below) = map.get_mut(key) {
+                    *below = without(below.clone(), rest);
+                }
+            }
+            _ => {}
+        }
+        node
+    }
+
+    /// Collects the paths at which a map of `upper` covers something else.
+    fn covered(lower: &Node, upper: &Node, path: &mut Vec<String>, found: &mut BTreeSet<Vec<String>>) {
+        let Some(upper) = upper.as_map() else { return };
+        let Some(lower) = lower.as_map() else {
+            found.insert(path.clone());
+            return;
+        };
+        for entry in upper.iter() {
+            if let Some(lower) = lower.get(&entry.key) {
+                path.push(entry.key.clone());
+                covered(lower, &entry.node, path, found);
+                path.pop();
+            }
+        }
+    }
+
+    /// Any tree of few keys, so that they meet.
+    fn any_tree(file: &'static str) -> impl Strategy<Value = Node> {
+        let leaf = prop_oneof![Just(json!(null)), (0..9).prop_map(|it| json!(it)), Just(json!([1, {"a": 2}]))];
+        let any = leaf.prop_recursive(4, 24, 3, |below| {
+            let key = prop::sample::select(vec!["a", "b", "c"]);
+            prop::collection::vec((key, below), 0..4)
+                .prop_map(|it| Json::Object(it.into_iter().map(|(key, it)| (key.to_owned(), it)).collect()))
+        });
+        any.prop_map(move |it| tree(file, it))
+    }
+
+    /// Returns a tree with the keys of every map in another order; each keeps its place.
+    fn shuffled(mut node: Node, seed: u64) -> Node {
+        if let Value::Map(map) = &mut node.value {
+            let mut entries: Vec<_> = std::mem::take(map).into_iter().collect();
+            entries.sort_by_key(|it| {
+                let mut hasher = DefaultHasher::new();
+                (seed, &it.key).hash(&mut hasher);
+                hasher.finish()
+            });
+            entries.iter_mut().for_each(|it| it.node = shuffled(it.node.clone(), seed));
+            *map = entries.into_iter().collect();
+        }
+        node
+    }
+
+    #[test]
+    fn m03_a_scalar_between_two_layers_drops_what_is_below_however_they_are_put_together() {
+        let [a, five, b] = [json!({"k": {"x": 1}}), json!({"k": 5}), json!({"k": {"y": 2}})].map(|it| tree("f", it));
+        let both = Overlay::compose(&Overlay::of(five.clone()), &Overlay::of(b.clone()));
+        assert_eq!(both.cut, BTreeSet::from([KeyPath::parse("k").expect("a path").steps().to_vec()]));
+        assert_eq!(both.over(a.clone()).to_json(), json!({"k": {"y": 2}}));
+        assert_eq!(both.over(a.clone()), merge(merge(a, five), b));
+    }
+
     proptest! {
         #[test]
         fn merge_is_associative_places_and_order_included(a in layer("a"), b in layer("b"), c in layer("c")) {
@@ -130,6 +229,44 @@ mod tests {
             }
             prop_assert_eq!(&merge(a.clone(), empty), &a);
             prop_assert_eq!(merge(a.clone(), a.clone()), a);
+        }
+
+        #[test]
+        fn merge_of_any_trees_is_associative_places_and_order_included(
+            x in any_tree("x"), a in any_tree("a"), b in any_tree("b"), c in any_tree("c")
+        ) {
+            let [a, b, c] = [a, b, c].map(Overlay::of);
+            prop_assert_eq!(merge(x.clone(), a.node.clone()), a.over(x.clone()));
+            let [ab, bc] = [Overlay::compose(&a, &b), Overlay::compose(&b, &c)];
+            prop_assert_eq!(b.over(a.over(x.clone())), ab.over(x.clone()));
+            let [left, right] = [Overlay::compose(&ab, &c), Overlay::compose(&a, &bc)];
+            prop_assert_eq!(left.over(x.clone()), c.over(b.over(a.over(x))));
+            prop_assert_eq!(left, right);
+        }
+
+        #[test]
+        fn the_empty_overlay_is_the_identity(a in any_tree("a"), b in any_tree("b")) {
+            // A layer is a map: an empty one takes the place of anything else.
+            let layer = |it: Node| if it.as_map().is_some() { it } else { tree("layer", json!({"k": it.to_json()})) };
+            let both = Overlay::compose(&Overlay::of(layer(a)), &Overlay::of(layer(b)));
+            // An empty map stands where it was written first; that is all that can differ.
+            if !both.node.as_map().is_some_and(Map::is_empty) {
+                let empty = Overlay::of(tree("empty", json!({})));
+                prop_assert_eq!(&Overlay::compose(&empty, &both), &both);
+                prop_assert_eq!(&Overlay::compose(&both, &empty), &both);
+            }
+        }
+
+        #[test]
+        fn merging_does_not_depend_on_the_order_of_keys(
+            layers in (any_tree("a"), any_tree("b"), any_tree("c")), seeds in any::<[u64; 3]>()
+        ) {
+            let merged = |[a, b, c]: [Node; 3]| merge(merge(a, b), c);
+            let layers = [layers.0, layers.1, layers.2];
+            let [a, b, c] = layers.clone();
+            let others = [shuffled(a, seeds[0]), shuffled(b, seeds[1]), shuffled(c, seeds[2])];
+            // Both in one order, so that only values and places are compared.
+            prop_assert_eq!(shuffled(merged(layers), 0), shuffled(merged(others), 0));
         }
     }
 }
