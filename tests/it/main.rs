@@ -16,6 +16,7 @@ mod error_reference;
 mod examples;
 mod flow;
 mod fsck;
+mod fuzz;
 mod generations;
 mod hanging;
 mod host;

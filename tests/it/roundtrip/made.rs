@@ -1,6 +1,7 @@
 //! Trees for properties, and the runner that says from which seed they came.
 
 use super::python::map;
+use crate::fuzz::{random, setting};
 use headfast::document::Value;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -9,9 +10,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 /// `HEADFAST_FUZZ=10` tries ten times as many.
 #[track_caller]
 pub fn try_all<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let number = |name| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
-    let seed = number("HEADFAST_SEED").unwrap_or_else(random);
-    let cases = u32::try_from(u64::from(cases) * number("HEADFAST_FUZZ").unwrap_or(1)).unwrap_or(u32::MAX);
+    let seed = setting("HEADFAST_SEED").unwrap_or_else(random);
+    let cases = u32::try_from(u64::from(cases) * setting("HEADFAST_FUZZ").unwrap_or(1)).unwrap_or(u32::MAX);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -19,12 +19,6 @@ pub fn try_all<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value
     if let Err(error) = runner.run(strategy, property) {
         panic!("{error}\nHEADFAST_SEED={seed} repeats this");
     }
-}
-
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).expect("linux 3.17");
-    u64::from_le_bytes(bytes)
 }
 
 /// Texts that some reader may take for something else.
