@@ -15,6 +15,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The schema of headfast.yaml.
+pub(super) const MANIFEST: &str = include_str!("../../docs/schema/headfast.schema.json");
+/// The schema of agent.yaml.
+pub(super) const SETTINGS: &str = include_str!("../../docs/schema/agent.schema.json");
+
 /// Make documents from schemas and schemas from documents, and hold the one against the other
 #[derive(clap::Subcommand, Debug)]
 pub enum Verb {
@@ -71,10 +76,13 @@ pub struct CheckArgs {
     json: bool,
 }
 
-/// Print a ready schema
+/// Print a ready schema, or the one of headfast.yaml or agent.yaml
+///
+/// `manifest` and `agent` are for editors and for checks elsewhere; `headfast init` writes them into `.editor`. headfast
+/// itself checks more than a schema can say.
 #[derive(clap::Args, Debug)]
 pub struct ShowArgs {
-    /// logging, database, service or model
+    /// logging, database, service or model; manifest for headfast.yaml, agent for agent.yaml
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -158,20 +166,27 @@ fn check(args: &CheckArgs, ui: &Ui) -> Result<Exit, Failure> {
 }
 
 fn show(args: &ShowArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let name = args.name.strip_prefix(BUILTIN).unwrap_or(&args.name);
-    let ready = Ready::of_path(&format!("{BUILTIN}{name}")).ok_or_else(|| unknown(name))?;
-    ui.write(ready.text().as_bytes())?;
+    let text = match args.name.as_str() {
+        "manifest" => MANIFEST,
+        "agent" => SETTINGS,
+        name => {
+            let name = name.strip_prefix(BUILTIN).unwrap_or(name);
+            let ready = Ready::of_path(&format!("{BUILTIN}{name}"));
+            ready.ok_or_else(|| unknown(name, &["manifest", "agent"]))?.text()
+        }
+    };
+    ui.write(text.as_bytes())?;
     Ok(Exit::Done)
 }
 
-fn unknown(name: &str) -> Failure {
-    let names = Ready::ALL.map(Ready::name);
+fn unknown(name: &str, others: &[&str]) -> Failure {
+    let names: Vec<&str> = Ready::ALL.map(Ready::name).into_iter().chain(others.iter().copied()).collect();
     Failure::usage(format!("there is no ready schema {name:?}; there are {}", list(&names)))
 }
 
 fn schema(named: &str, findings: &mut Findings) -> Result<Option<ConfigSchema>, Failure> {
     if let Some(name) = named.strip_prefix(BUILTIN) {
-        let ready = Ready::of_path(named).ok_or_else(|| unknown(name))?;
+        let ready = Ready::of_path(named).ok_or_else(|| unknown(name, &[]))?;
         return Ok(ConfigSchema::ready(ready, findings));
     }
     let bytes = text(Path::new(named))?;

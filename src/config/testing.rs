@@ -1,5 +1,7 @@
 //! Trees for tests, written as JSON.
 
+pub(crate) mod editor;
+
 use crate::document::{Entry, Node, Value};
 use crate::finding::Findings;
 use crate::place::Place;

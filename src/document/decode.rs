@@ -59,6 +59,12 @@ impl<'a> Fields<'a> {
 
     /// Takes the whole entry of an optional key.
     pub fn take_entry(&mut self, key: &str) -> Option<&'a Entry> {
+        #[cfg(test)]
+        asked::key(&self.what, key);
+        self.known_entry(key)
+    }
+
+    fn known_entry(&mut self, key: &str) -> Option<&'a Entry> {
         if !self.known.iter().any(|it| it == key) {
             self.known.push(key.to_owned());
         }
@@ -77,7 +83,7 @@ impl<'a> Fields<'a> {
 
     /// Refuses a key that exists in the documentation but not in this version.
     pub fn unsupported(&mut self, key: &str, findings: &mut Findings) {
-        if let Some(entry) = self.take_entry(key) {
+        if let Some(entry) = self.known_entry(key) {
             let message = format!("`{}` is not supported by this version of headfast", self.path(key));
             findings.push(Finding::error(Code::UNSUPPORTED, message).at(&entry.place).hint("remove it"));
         }
@@ -225,6 +231,8 @@ pub fn duration(node: &Node, what: &str, findings: &mut Findings) -> Option<Dura
 
 /// Returns what a node's text stands for among `choices`, or pushes an error.
 pub fn choice<T: Copy>(node: &Node, what: &str, choices: &[(&str, T)], findings: &mut Findings) -> Option<T> {
+    #[cfg(test)]
+    asked::choices(what, choices.iter().map(|(name, _)| *name));
     let text = text(node, what, findings)?;
     let found = choices.iter().find(|(name, _)| *name == text).map(|(_, it)| *it);
     if found.is_none() {
@@ -281,6 +289,8 @@ fn named(what: &str) -> String {
     if what.is_empty() { "the document".to_owned() } else { format!("`{what}`") }
 }
 
+#[cfg(test)]
+pub(crate) mod asked;
 #[cfg(test)]
 mod tests {
     use super::*;

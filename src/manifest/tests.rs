@@ -448,3 +448,5 @@ fn x24_a_url_among_the_layers_is_never_taken_for_a_path() {
     8:36 E_PATH: `targets.t.files.0.copy` must be a path; of all that a manifest names, only layers may be URLs
     ");
 }
+
+mod schema;

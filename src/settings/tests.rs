@@ -47,7 +47,7 @@ listen:
 log: info
 "#;
 
-struct Host {
+pub(super) struct Host {
     folder: TempDir,
     around: Surroundings,
 }
@@ -429,3 +429,5 @@ fn x24_remote_layers_are_judged_by_the_beginning_of_their_addresses() {
         );
     }
 }
+
+mod schema;

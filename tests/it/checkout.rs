@@ -56,6 +56,31 @@ fn the_starter_passes_check_and_is_never_overwritten() {
 }
 
 #[test]
+fn the_starter_has_the_schemas_that_its_files_name() {
+    let dir = tempfile::tempdir().unwrap();
+    headfast(dir.path(), &["init"]).ends(0).says(&["wrote 12 files to ."]);
+    for (file, schema) in [("headfast.yaml", "manifest"), ("agent.example.yaml", "agent")] {
+        let text = fs::read_to_string(dir.path().join(file)).unwrap();
+        let named = text.lines().next().and_then(|it| it.strip_prefix("# yaml-language-server: $schema="));
+        let there = fs::read_to_string(dir.path().join(named.expect("the first line names a schema"))).unwrap();
+        assert_eq!(headfast(dir.path(), &["schema", "show", schema]).ends(0).stdout, there, "{file}");
+        // What is completed in an editor is also checked anywhere else.
+        fs::write(dir.path().join("schema.json"), there).unwrap();
+        headfast(dir.path(), &["schema", "check", "schema.json", file]).ends(0).says(&["all fit"]);
+    }
+    fs::write(dir.path().join("bad.yaml"), "version: 1\nenvironments: {}\nhots: {}\ntargets: {}\n").unwrap();
+    fs::write(dir.path().join("schema.json"), headfast(dir.path(), &["schema", "show", "manifest"]).stdout).unwrap();
+    let bad = headfast(dir.path(), &["schema", "check", "schema.json", "bad.yaml"]).ends(3);
+    bad.says(&["bad.yaml:3:1", "did you mean `hosts`?"]);
+    headfast(dir.path(), &["schema", "show", "manifst"])
+        .ends(2)
+        .says(&["there is no ready schema", "manifest and agent"]);
+    // They are on no host.
+    let rendered = headfast(dir.path(), &["render", "--host", "web-1"]).ends(0).stdout;
+    assert!(!rendered.contains(".editor") && !rendered.contains("schema.json"), "{rendered}");
+}
+
+#[test]
 fn check_shows_one_mistake_of_two_environments_once() {
     let dir = wrong();
     let output = headfast(dir.path(), &["check"]).ends(3);

@@ -1,6 +1,7 @@
 //! `init`: a commented starter repository that passes `check`.
 
 use super::exit::{Exit, Failure};
+use super::schema;
 use super::ui::{GOOD, HINT, Ui};
 use super::words::count;
 use crate::render::escaped;
@@ -38,20 +39,24 @@ const STARTER: &[(&str, &str)] = starter! {
     "templates/app/motd.j2"
 };
 
+/// What editors read, beside the starter: the first lines of the manifest and of agent.example.yaml name it.
+const EDITOR: [(&str, &str); 2] =
+    [(".editor/headfast.schema.json", schema::MANIFEST), (".editor/agent.schema.json", schema::SETTINGS)];
+
 /// Writes the starter.
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
-    let there: Vec<&str> =
-        STARTER.iter().map(|it| it.0).filter(|it| args.dir.join(it).symlink_metadata().is_ok()).collect();
+    let files = || STARTER.iter().chain(&EDITOR);
+    let there: Vec<&str> = files().map(|it| it.0).filter(|it| args.dir.join(it).symlink_metadata().is_ok()).collect();
     if !there.is_empty() {
         let dir = args.dir.display();
         let message = format!("{dir} has {} already; nothing was written", super::words::list(&there));
         return Err(Failure::usage(message));
     }
-    for (path, content) in STARTER {
+    for (path, content) in files() {
         write(&args.dir.join(path), content)?;
     }
     let dir = escaped(&args.dir.to_string_lossy());
-    ui.print(format_args!("{GOOD}wrote{GOOD:#} {} to {dir}", count(STARTER.len() as u64, "file", "files")))?;
+    ui.print(format_args!("{GOOD}wrote{GOOD:#} {} to {dir}", count(files().count() as u64, "file", "files")))?;
     let cd = if dir == "." { String::new() } else { format!("cd {dir} && ") };
     ui.say(format_args!("next: {HINT}{cd}git init && git add . && git commit -m 'Start' && headfast check{HINT:#}"));
     Ok(Exit::Done)
