@@ -58,8 +58,9 @@ pub(super) fn scan<'a>(
             }
             _ => {
                 let value = unquoted(rest.text);
+                // An absent value stands right behind the `=`, and not where a comment begins.
                 let start = if value.is_empty() { trimmed.offset + at + 1 } else { rest.offset };
-                each(key, value.to_owned(), rest.offset, start..start + value.len());
+                each(key, value.to_owned(), start, start..start + value.len());
             }
         }
     }

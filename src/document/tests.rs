@@ -149,7 +149,7 @@ fn line_formats_have_places() {
     assert_eq!(node.get("a.key").and_then(Node::as_str), Some("v # w"));
     let node = read(
         Format::Env,
-        "# c\nA=1\nexport B = 'x y' # c\nC=\"two\nlines \\\"q\\\" $X\"\nD= plain value # c\nE=\nF=a#b\n",
+        "# c\nA=1\nexport B = 'x y' # c\nC=\"two\nlines \\\"q\\\" $X\"\nD= plain value # c\nE=\nF=a#b\nG= # c\n",
     );
     insta::assert_snapshot!(places(&node), @"
     2:1 2:3 .A
@@ -158,6 +158,7 @@ fn line_formats_have_places() {
     6:1 6:4 .D
     7:1 7:3 .E
     8:1 8:3 .F
+    9:1 9:3 .G
     ");
     insta::assert_debug_snapshot!(node.value, @r#"
     {
@@ -167,6 +168,7 @@ fn line_formats_have_places() {
         "D": "plain value",
         "E": "",
         "F": "a#b",
+        "G": "",
     }
     "#);
 }
