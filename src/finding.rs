@@ -149,9 +149,11 @@ codes! {
     POLICY_INVALID Invalid "A policy cannot be read or evaluated.";
     POLICY_TEST Invalid "A test of a policy does not pass.";
     // Rendering.
-    TEMPLATE Invalid "A template cannot be parsed or rendered.";
+    TEMPLATE Invalid "A template cannot be rendered.";
+    TEMPLATE_PARSE Invalid "A template cannot be parsed, or is too large or nested too deeply to be.";
     UNDEFINED Invalid "A template uses a name that is not defined.";
     INCLUDE Invalid "A template includes something outside the repository.";
+    INCLUDE_CYCLE Invalid "Templates include each other in a circle, or too deeply.";
     RENDER_FUEL Invalid "A template ran for too long.";
     RENDER_SIZE Invalid "A template's output is larger than the limit.";
     SOURCE_MISSING Invalid "A file or folder named in the manifest does not exist in the repository.";

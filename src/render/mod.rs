@@ -6,6 +6,7 @@ mod target;
 mod copy;
 mod scope;
 mod filters;
+mod depth;
 mod template;
 mod write;
 mod digest;

@@ -5,7 +5,7 @@
 //! safe; names that are written out in the source are read ahead, so that it is rare.
 
 use super::scope::Scope;
-use super::{Digest, Limits, Uses, filters};
+use super::{Digest, Limits, Uses, depth, filters};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use crate::revision::{EntryKind, Tree};
@@ -18,6 +18,11 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// The most templates that one output entry may include.
 const INCLUDES_MAX: usize = 1000;
+/// How deeply templates may call each other: minijinja counts 10 for an include, 5 for a macro and 1 for a block. Its own
+/// limit is twice as much, for which a thread's 2 MiB of stack are just enough, or not.
+const RECURSION_MAX: usize = 250;
+/// From so many includes inside each other on, it is them that ran into the limit.
+const INCLUDE_DEPTH_SEEN: usize = 15;
 /// The largest template in bytes.
 const TEMPLATE_BYTES_MAX: u64 = 4 << 20;
 
@@ -80,14 +85,14 @@ impl<'a> Engine<'a> {
     pub(super) fn render(&self, path: &str, source: &[u8], tank: &mut Tank, findings: &mut Findings) -> Option<Output> {
         if source.len() as u64 > TEMPLATE_BYTES_MAX {
             let message = format!("the template is larger than {} MiB", TEMPLATE_BYTES_MAX >> 20);
-            findings.push(Finding::error(Code::FILE_TOO_BIG, message).at(&Place::whole(path)));
+            findings.push(Finding::error(Code::TEMPLATE_PARSE, message).at(&Place::whole(path)));
             return None;
         }
         let Ok(source) = std::str::from_utf8(source) else {
             findings.push(Finding::error(Code::ENCODING, "the template is not UTF-8").at(&Place::whole(path)));
             return None;
         };
-        match self.render_in_rounds(path, source, tank) {
+        match parsable(path, source).and_then(|()| self.render_in_rounds(path, source, tank)) {
             Ok(output) => Some(output),
             Err(finding) => {
                 findings.push(finding);
@@ -226,10 +231,9 @@ impl<'a> Engine<'a> {
                 return Ok(Include::Refused(format!("is larger than {} MiB", TEMPLATE_BYTES_MAX >> 20)));
             }
             let bytes = self.tree.blob(&entry.id)?;
-            return Ok(match String::from_utf8(bytes) {
-                Ok(text) => Include::Found { path, text: Arc::from(text) },
-                Err(_) => Include::Refused("is not UTF-8".into()),
-            });
+            let Ok(text) = String::from_utf8(bytes) else { return Ok(Include::Refused("is not UTF-8".into())) };
+            parsable(&path, &text)?;
+            return Ok(Include::Found { path, text: Arc::from(text) });
         }
         Ok(Include::Absent)
     }
@@ -239,12 +243,15 @@ impl<'a> Engine<'a> {
         Finding::error(Code::RENDER_SIZE, message).at(&self.place(path, source, error))
     }
 
-    fn failure(&self, path: &str, source: &str, error: &Error) -> Finding {
-        let error = deepest(error);
+    fn failure(&self, path: &str, source: &str, outer: &Error) -> Finding {
+        let error = deepest(outer);
         let place = self.place(path, source, error);
         if error.kind() == ErrorKind::OutOfFuel {
             let hint = "look for a loop over too many values, or a text that grows without end";
             return Finding::error(Code::RENDER_FUEL, "the template runs for too long").at(&place).hint(hint);
+        }
+        if let Some(finding) = self.recursion(path, outer) {
+            return finding.at(&place);
         }
         if error.kind() == ErrorKind::UndefinedError {
             return self.undefined(error, &place, path, source);
@@ -261,7 +268,7 @@ impl<'a> Engine<'a> {
             "" => error.kind().to_string(),
             detail => detail.to_owned(),
         };
-        let finding = Finding::error(Code::TEMPLATE, message).at(&place);
+        let finding = Finding::error(code(error), message).at(&place);
         match filters::hint(detail) {
             Some(hint) => finding.hint(hint),
             None if error.kind() == ErrorKind::TemplateNotFound => {
@@ -269,6 +276,51 @@ impl<'a> Engine<'a> {
             }
             None => finding,
         }
+    }
+
+    /// Returns what is wrong when the templates called each other, or themselves, more deeply than is allowed.
+    fn recursion(&self, path: &str, error: &Error) -> Option<Finding> {
+        let detail = deepest(error).detail().unwrap_or_default();
+        if detail.starts_with("cycle in template inheritance") {
+            let message = "templates extend each other in a circle";
+            return Some(Finding::error(Code::INCLUDE_CYCLE, message));
+        }
+        if detail != "recursion limit exceeded" {
+            return None;
+        }
+        let files = self.chain(path, error);
+        if let Some(circle) = circle(&files) {
+            let message = format!("templates include each other in a circle: {}", circle.join(" → "));
+            let hint = "a template that includes itself must come to an end, after a few rounds";
+            return Some(Finding::error(Code::INCLUDE_CYCLE, message).hint(hint));
+        }
+        if files.len() >= INCLUDE_DEPTH_SEEN {
+            let message =
+                format!("{} templates include each other, one inside the other; that is too deep", files.len());
+            return Some(Finding::error(Code::INCLUDE_CYCLE, message));
+        }
+        let hint = "a macro, block or loop that calls itself must come to an end";
+        Some(Finding::error(Code::RENDER_FUEL, "the template calls itself too deeply").hint(hint))
+    }
+
+    /// Returns the files of the templates that were in work when `error` occurred, the outermost first.
+    fn chain(&self, path: &str, error: &Error) -> Vec<String> {
+        let library = self.library();
+        let file = |name: &str| match library.known.get(name) {
+            Some(Include::Found { path, .. }) => path.clone(),
+            _ => name.to_owned(),
+        };
+        let mut files = vec![path.to_owned()];
+        let mut next = Some(error);
+        while let Some(error) = next {
+            // minijinja wraps an error in an include in one whose detail is `error in "name"`.
+            let included = error.detail().and_then(|it| it.strip_prefix("error in \"")?.strip_suffix('"'));
+            if let Some(name) = included.filter(|_| error.kind() == ErrorKind::BadInclude) {
+                files.push(file(name));
+            }
+            next = std::error::Error::source(error).and_then(|it| it.downcast_ref::<Error>());
+        }
+        files
     }
 
     fn undefined(&self, error: &Error, place: &Place, path: &str, source: &str) -> Finding {
@@ -305,12 +357,40 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// Fails for a template that nests too deeply to be parsed.
+fn parsable(path: &str, source: &str) -> Result<(), Finding> {
+    let Some((line, message)) = depth::problem(source) else { return Ok(()) };
+    let line = u32::try_from(line).unwrap_or_default();
+    let place = Place { file: Arc::from(path), line, column: 0 };
+    Err(Finding::error(Code::TEMPLATE_PARSE, message).at(&place).hint("split it, with `{% set %}`"))
+}
+
+/// Returns the part of `files` between two that are the same, with both.
+fn circle(files: &[String]) -> Option<&[String]> {
+    let mut seen = BTreeMap::new();
+    for (idx, file) in files.iter().enumerate() {
+        if let Some(first) = seen.insert(file, idx) {
+            return Some(&files[first..=idx]);
+        }
+    }
+    None
+}
+
+fn code(error: &Error) -> Code {
+    match error.kind() {
+        ErrorKind::SyntaxError | ErrorKind::BadEscape => Code::TEMPLATE_PARSE,
+        _ if error.detail() == Some("range has too many elements") => Code::RENDER_FUEL,
+        _ => Code::TEMPLATE,
+    }
+}
+
 /// Marks the message of an error that our own loader made.
 const REFUSED: &str = "refused include: ";
 
 fn environment(library: Arc<Mutex<Library>>) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_recursion_limit(RECURSION_MAX);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     // Gives undefined values a name in error messages.
     env.set_debug(true);

@@ -169,7 +169,7 @@ fn all_mistakes_are_shown_at_once() {
     check(
         &[("templates/page.j2", "{{ nothing }}\n"), ("templates/b.j2", "{% if %}\n")],
         3,
-        &["E_UNDEFINED", "templates/page.j2:1:4", "E_TEMPLATE", "templates/b.j2:1"],
+        &["E_UNDEFINED", "templates/page.j2:1:4", "E_TEMPLATE_PARSE", "templates/b.j2:1"],
     );
 }
 

@@ -88,7 +88,7 @@ fn refused(exit: i32, code: &str, files: &[(&str, &str)]) {
 fn row_1_what_is_wrong_is_refused_with_3() {
     refused(3, "E_SCHEMA", &[("app.yaml", "port: x\n")]);
     refused(3, "E_UNDEFINED", &[("templates/page.j2", "{{ prot }}\n")]);
-    refused(3, "E_TEMPLATE", &[("templates/page.j2", "{{ port\n")]);
+    refused(3, "E_TEMPLATE_PARSE", &[("templates/page.j2", "{{ port\n")]);
     refused(3, "E_UNKNOWN_KEY", &[("headfast.yaml", &format!("{CONFIGURED}    owners: root\n"))]);
     let migrated = CONFIGURED.replace("schema: app.json", "schema: app.json, migrations: steps, schema_version: 2");
     refused(

@@ -212,7 +212,7 @@ targets:
     found.sort_unstable();
     assert_eq!(
         found,
-        ["E_LAYER_MISSING", "E_SCHEMA", "E_SOURCE_MISSING", "E_TEMPLATE", "E_UNDEFINED", "E_UNKNOWN_KEY"]
+        ["E_LAYER_MISSING", "E_SCHEMA", "E_SOURCE_MISSING", "E_TEMPLATE_PARSE", "E_UNDEFINED", "E_UNKNOWN_KEY"]
     );
 }
 
