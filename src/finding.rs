@@ -116,7 +116,7 @@ codes! {
     TOO_MANY_FILES Invalid "A target would hold more files than the limit.";
     NUMBER Invalid "A number that cannot be kept exactly.";
     SHAPE Invalid "A document or value has the wrong shape.";
-    FORMAT Invalid "A value cannot be written in the format asked for.";
+    FORMAT Invalid "A value cannot be written in the format asked for, or a file is not of the format that its name says.";
     // The manifest and agent.yaml.
     MANIFEST_MISSING Invalid "The repository has no headfast.yaml and the host configures no targets.";
     VERSION_NEWER Invalid "The manifest needs a newer headfast.";
@@ -154,6 +154,7 @@ codes! {
     UNDEFINED Invalid "A template uses a name that is not defined.";
     INCLUDE Invalid "A template includes something outside the repository.";
     INCLUDE_CYCLE Invalid "Templates include each other in a circle, or too deeply.";
+    INJECT Invalid "A value would break out of its place in a file.";
     RENDER_FUEL Invalid "A template ran for too long.";
     RENDER_SIZE Invalid "A template's output is larger than the limit.";
     SOURCE_MISSING Invalid "A file or folder named in the manifest does not exist in the repository.";

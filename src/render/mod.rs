@@ -5,6 +5,7 @@ mod links;
 mod target;
 mod copy;
 mod scope;
+mod inject;
 mod filters;
 mod depth;
 mod template;

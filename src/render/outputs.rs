@@ -115,7 +115,7 @@ impl<'a> Entry<'a, '_> {
             let is_template = leaf.relative.is_empty() || leaf.relative.ends_with(TEMPLATE_SUFFIX);
             let Some(path) = self.path_of(&folder, leaf, is_template) else { continue };
             let draft = match leaf.kind {
-                EntryKind::File { executable } if is_template => self.render_template(&engine, leaf, executable),
+                EntryKind::File { executable } if is_template => self.render_template(&engine, leaf, executable, &path),
                 _ => copy::copy(self.scene, leaf, &self.output.place, self.findings),
             };
             if let Some(draft) = draft {
@@ -134,12 +134,13 @@ impl<'a> Entry<'a, '_> {
         Engine::new(scene.tree, root, scope, inputs, scene.revision, scene.limits)
     }
 
-    fn render_template(&mut self, engine: &Engine, leaf: &Leaf, executable: bool) -> Option<Draft> {
+    fn render_template(&mut self, engine: &Engine, leaf: &Leaf, executable: bool, path: &TargetPath) -> Option<Draft> {
         if self.room.is_full {
             return None;
         }
         let text = copy::template_text(self.scene, leaf, &self.output.place, self.findings)?;
-        let output = engine.render(&leaf.source, &text, &mut self.room.tank, self.findings);
+        let path = format!("{}/{path}", self.builder.root());
+        let output = engine.render(&leaf.source, &text, &path, &mut self.room.tank, self.findings);
         if self.room.tank.0 == 0 {
             self.room.is_full = true;
             let message = "the templates of this rendering together run for too long";

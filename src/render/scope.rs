@@ -87,6 +87,9 @@ struct Items {
     trace: Trace,
 }
 
+/// What becomes of a text before a template gets it.
+type Print<'a> = &'a dyn Fn(&str) -> String;
+
 #[derive(Clone)]
 struct Guarded {
     value: Value,
@@ -95,26 +98,32 @@ struct Guarded {
 
 impl Guarded {
     /// Guards a value; `path` is where it is in the configuration, when what is taken from it is to be noted.
-    fn new(node: &Node, secret_above: bool, trace: &Trace, path: Option<&[String]>) -> Self {
+    ///
+    /// `print` is what becomes of texts.
+    fn new(node: &Node, secret_above: bool, trace: &Trace, path: Option<&[String]>, print: Print) -> Self {
         let secret = node.secret || secret_above;
         let value = match &node.value {
             Plain::Null => Value::from(()),
             Plain::Bool(it) => Value::from(*it),
             Plain::Int(it) => i64::try_from(*it).map_or_else(|_| Value::from(*it), Value::from),
             Plain::Float(it) => Value::from(*it),
-            Plain::String(it) => Value::from(it.as_str()),
+            Plain::String(it) => Value::from(print(it)),
             Plain::List(items) => Value::from_object(Items {
                 // A list is one value: a layer replaces it as a whole.
-                values: items.iter().map(|it| Guarded::new(it, secret, trace, None)).collect(),
+                values: items.iter().map(|it| Guarded::new(it, secret, trace, None, print)).collect(),
                 trace: trace.clone(),
             }),
             Plain::Map(map) => Value::from_object(Table {
                 path: path.map(<[String]>::to_vec),
-                index: map.iter().enumerate().map(|(idx, it)| (it.key.clone(), idx)).collect(),
-                keys: map.iter().map(|it| Value::from(it.key.as_str())).collect(),
+                index: map
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(idx, it)| [(print(&it.key), idx), (it.key.clone(), idx)])
+                    .collect(),
+                keys: map.iter().map(|it| Value::from(print(&it.key))).collect(),
                 values: map
                     .iter()
-                    .map(|it| Guarded::new(&it.node, secret, trace, below(path, it).as_deref()))
+                    .map(|it| Guarded::new(&it.node, secret, trace, below(path, it).as_deref(), print))
                     .collect(),
                 trace: trace.clone(),
             }),
@@ -248,27 +257,36 @@ impl<'a> Scope<'a> {
         values: Option<&'a Values>,
         noting: bool,
     ) -> Self {
-        let root_path: Option<&[String]> = noting.then_some(&[]);
-        let trace = Trace::default();
         let revision = Arc::new(Mutex::new(Value::from(UNKNOWN_REVISION)));
-        let labels = Value::from_pairs(facts.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let root = Value::from_object(Root {
+        let root = Value::from(());
+        let mut scope = Scope { facts, variables, values, root, revision, trace: Trace::default() };
+        scope.root = scope.root(noting.then_some(&[]), &str::to_owned);
+        scope
+    }
+
+    fn root(&self, path: Option<&[String]>, print: Print) -> Value {
+        let labels = self.facts.labels.iter().map(|(name, value)| (print(name), Value::from(print(value))));
+        Value::from_object(Root {
             fixed: BTreeMap::from([
-                ("host", Value::from(facts.host.as_str())),
-                ("labels", labels),
-                ("environment", Value::from(facts.environment.as_str())),
+                ("host", Value::from(print(&self.facts.host))),
+                ("labels", Value::from_pairs(labels)),
+                ("environment", Value::from(print(&self.facts.environment))),
             ]),
-            revision: Arc::clone(&revision),
-            config: values.map(|it| Guarded::new(&it.node, false, &trace, root_path)),
-            variables: variables.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect(),
-            trace: trace.clone(),
-        });
-        Scope { facts, variables, values, root, revision, trace }
+            revision: Arc::clone(&self.revision),
+            config: self.values.map(|it| Guarded::new(&it.node, false, &self.trace, path, print)),
+            variables: self.variables.iter().map(|(name, value)| (name.clone(), Value::from(print(value)))).collect(),
+            trace: self.trace.clone(),
+        })
     }
 
     /// Returns the value that minijinja takes as its context.
     pub(super) fn context(&self) -> Value {
         self.root.clone()
+    }
+
+    /// Returns the same with other texts; what templates take of it is not noted by its path.
+    pub(super) fn context_of(&self, print: Print) -> Value {
+        self.root(None, print)
     }
 
     /// Sets what `revision` is; `None` takes it back to a stand-in of the same shape.

@@ -48,6 +48,11 @@ impl<'a> Builder<'a> {
         Some(Builder { target, limits, ignore: ignore?, overrides: overrides?, files, is_full: false })
     }
 
+    /// Returns the directory that the target is.
+    pub(super) fn root(&self) -> &str {
+        &self.target.path.value
+    }
+
     /// Returns how many more files the target takes.
     pub(super) fn room(&self) -> usize {
         self.limits.files.saturating_sub(self.files.len())

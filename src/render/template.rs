@@ -4,13 +4,16 @@
 //! an unknown name fails, the name is read from the tree, and the render starts again. A render has no effects, so this is
 //! safe; names that are written out in the source are read ahead, so that it is rare.
 
+mod judge;
+
+use super::inject::{Context, Watch};
 use super::scope::Scope;
 use super::{Digest, Limits, Uses, depth, filters};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use crate::revision::{EntryKind, Tree};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -44,6 +47,7 @@ pub(super) struct Engine<'a> {
     root: String,
     base: Environment<'static>,
     library: Arc<Mutex<Library>>,
+    watch: Watch,
     limits: Limits,
 }
 
@@ -77,12 +81,20 @@ impl<'a> Engine<'a> {
         limits: Limits,
     ) -> Self {
         let library = Arc::new(Mutex::new(Library::default()));
-        let base = environment(Arc::clone(&library));
-        Engine { tree, scope, inputs, revision, root: root.to_owned(), base, library, limits }
+        let watch = Watch::default();
+        let base = environment(Arc::clone(&library), &watch);
+        Engine { tree, scope, inputs, revision, root: root.to_owned(), base, library, watch, limits }
     }
 
-    /// Renders the template `source`, the file `path` of the repository.
-    pub(super) fn render(&self, path: &str, source: &[u8], tank: &mut Tank, findings: &mut Findings) -> Option<Output> {
+    /// Renders the template `source`, the file `path` of the repository, to the file `output` of the host.
+    pub(super) fn render(
+        &self,
+        path: &str,
+        source: &[u8],
+        output: &str,
+        tank: &mut Tank,
+        findings: &mut Findings,
+    ) -> Option<Output> {
         if source.len() as u64 > TEMPLATE_BYTES_MAX {
             let message = format!("the template is larger than {} MiB", TEMPLATE_BYTES_MAX >> 20);
             findings.push(Finding::error(Code::TEMPLATE_PARSE, message).at(&Place::whole(path)));
@@ -92,22 +104,30 @@ impl<'a> Engine<'a> {
             findings.push(Finding::error(Code::ENCODING, "the template is not UTF-8").at(&Place::whole(path)));
             return None;
         };
-        match parsable(path, source).and_then(|()| self.render_in_rounds(path, source, tank)) {
-            Ok(output) => Some(output),
-            Err(finding) => {
-                findings.push(finding);
-                None
-            }
+        let context = Context::of(output, source);
+        let result = parsable(path, source).and_then(|()| self.render_in_rounds(path, source, context, tank));
+        let output = result.map_err(|finding| findings.push(finding)).ok()?;
+        // minijinja writes whole texts only.
+        let text = std::str::from_utf8(&output.bytes).unwrap_or_default();
+        let breaches = self.breaches(path, source, context, text);
+        if breaches.is_empty() {
+            findings.extend(self.misnamed(path, context, text).into_iter().collect());
+            return Some(output);
         }
+        findings.extend(breaches.into_iter().collect());
+        None
     }
 
-    fn render_in_rounds(&self, path: &str, source: &str, tank: &mut Tank) -> Result<Output, Finding> {
+    fn render_in_rounds(&self, path: &str, source: &str, context: Context, tank: &mut Tank) -> Result<Output, Finding> {
         self.scope.set_revision(None);
         let mut has_revision = false;
         self.read_ahead(source)?;
         loop {
             let fuel = self.limits.fuel.min(tank.0);
-            let result = self.attempt(path, source, fuel);
+            self.scope.trace.reset();
+            self.library().served.clear();
+            self.watch.begin(context);
+            let result = self.attempt(path, source, self.scope.context(), fuel);
             let wanted = std::mem::take(&mut self.library().wanted);
             let spent = match &result {
                 Ok((_, spent)) => *spent,
@@ -131,15 +151,17 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn attempt(&self, path: &str, source: &str, fuel: u64) -> Result<(Vec<u8>, u64), Finding> {
-        self.scope.trace.reset();
-        self.library().served.clear();
+    fn attempt(&self, path: &str, source: &str, scope: Value, fuel: u64) -> Result<(Vec<u8>, u64), Finding> {
         let mut env = self.base.clone();
-        env.set_fuel(Some(fuel));
-        let mut out = Limited { bytes: Vec::new(), limit: self.limits.output_bytes, exceeded: false };
+        env.set_fuel(Some(fuel.saturating_mul(self.watch.width() as u64)));
+        let mut out = Limited {
+            bytes: Vec::new(),
+            limit: self.limits.output_bytes.saturating_mul(self.watch.width()),
+            exceeded: false,
+        };
         let result = env
             .template_from_named_str(path, source)
-            .and_then(|template| template.render_captured_to(self.scope.context(), &mut out))
+            .and_then(|template| template.render_captured_to(scope, &mut out))
             .map(|captured| captured.state().fuel_levels().map_or(0, |(spent, _)| spent));
         match result {
             Ok(spent) => Ok((out.bytes, spent)),
@@ -387,11 +409,10 @@ fn code(error: &Error) -> Code {
 /// Marks the message of an error that our own loader made.
 const REFUSED: &str = "refused include: ";
 
-fn environment(library: Arc<Mutex<Library>>) -> Environment<'static> {
+fn environment(library: Arc<Mutex<Library>>, watch: &Watch) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_recursion_limit(RECURSION_MAX);
-    env.set_auto_escape_callback(|_| AutoEscape::None);
     // Gives undefined values a name in error messages.
     env.set_debug(true);
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
@@ -413,7 +434,7 @@ fn environment(library: Arc<Mutex<Library>>) -> Environment<'static> {
             }
         }
     });
-    filters::install(&mut env);
+    filters::install(&mut env, watch);
     env
 }
 

@@ -222,6 +222,7 @@ fn template(source: &str) -> World {
 }
 
 mod copies;
+mod inject;
 mod outputs;
 mod secrets;
 mod templates;
