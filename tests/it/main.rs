@@ -36,6 +36,7 @@ mod process_signals;
 mod remote;
 mod remote_checkout;
 mod remote_host;
+mod reproducible;
 mod rollbacks;
 mod roundtrip;
 mod schema;
