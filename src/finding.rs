@@ -4,6 +4,8 @@
 //! run shows everything that is wrong with a revision. The text form of a finding is made in `cli`.
 
 mod merged;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use merged::{Identity, Merged};
 

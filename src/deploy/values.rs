@@ -56,7 +56,7 @@ impl ConfigurationDeployer<'_> {
         let live = live.map(|it| identity(&it));
         let text = self.store.recall(self.name(), "values")?;
         let known: Vec<Remembered> = text.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
-        let trees = configurations.iter().map(|(name, it)| (name.as_str(), &it.merged));
+        let trees = configurations.iter().map(|(name, it)| (name.as_str(), it.merged.as_ref()));
         let new = Remembered { of: identity(deployment), configurations: values(trees, &self.key) };
         let before = known.into_iter().find(|it| Some(&it.of) == live.as_ref());
         let changes = before.as_ref().map(|it| changes(&it.configurations, &new.configurations));

@@ -2,7 +2,8 @@
 
 use super::tests::{read, read_with, refused};
 use super::*;
-use std::time::{Duration, Instant};
+use crate::finding::testing::cpu_time;
+use std::time::Duration;
 
 const SAMPLES: [(Format, &str); 5] = [
     (
@@ -101,10 +102,10 @@ fn d15_no_changed_byte_panics() {
 #[test]
 fn a_long_line_costs_no_square() {
     let text = format!("[{}]", vec!["\"ü\""; 90_000].join(","));
-    let started = Instant::now();
+    let started = cpu_time();
     read(Format::Json, &text);
     read(Format::Yaml, &text);
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(cpu_time() - started < Duration::from_secs(20));
 }
 
 #[test]

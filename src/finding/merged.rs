@@ -60,7 +60,8 @@ impl Findings {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
+    use super::super::testing::cpu_time;
+    use std::time::Duration;
 
     fn at(line: u32) -> Finding {
         Finding::error(Code::SCHEMA, "bad").at(&Place::new(&Arc::from("app.yaml"), line, 1))
@@ -92,10 +93,10 @@ mod tests {
     #[test]
     fn findings_without_number_are_merged_quickly() {
         let findings: Findings = (0..50_000).map(|n| within(&format!("e{}", n % 50), at(n / 50))).collect();
-        let start = Instant::now();
+        let start = cpu_time();
         assert_eq!(findings.merged().len(), 1000);
         assert_eq!(findings.clone().distinct().iter().len(), 50_000);
         // Comparing each with each takes minutes.
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(cpu_time() - start < Duration::from_secs(20));
     }
 }

@@ -4,6 +4,7 @@ use super::tests::{EXAMPLE, read, shown};
 use super::*;
 use crate::document::{Format, Limits, MergeKeys, Node, Value, parse};
 use crate::finding::Findings;
+use crate::finding::testing::cpu_time;
 use std::sync::Arc;
 
 #[test]
@@ -11,10 +12,10 @@ fn a_hostile_manifest_costs_no_square() {
     let names = (0..90).map(|it| format!("nobody-{it}")).collect::<Vec<_>>().join(", ");
     let target = |idx: usize| format!("  t{idx}: {{path: /srv, files: [], after: [{names}]}}\n");
     let text = format!("version: 1\nenvironments: {{}}\ntargets:\n{}", (0..1001).map(target).collect::<String>());
-    let started = std::time::Instant::now();
+    let started = cpu_time();
     let (_, findings) = read(&text);
     assert!(shown(&findings).contains("there are more than 1000 targets"));
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(cpu_time() - started < Duration::from_secs(20));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::answer::Answer;
 use super::exceptions::Exceptions;
 use super::load::problem;
-use super::{Input, Policies, Question, rule_path};
 use super::origin::Origins;
+use super::{Input, Policies, Question, rule_path};
 use crate::finding::{Code, Finding, Findings};
 use crate::place::Place;
 use regorus::Engine;

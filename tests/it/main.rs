@@ -25,6 +25,7 @@ mod hostile_trees;
 mod kept;
 mod kill_sweep;
 mod library;
+mod mistakes;
 mod nginx;
 mod outcomes;
 mod output;

@@ -104,8 +104,9 @@ fn is_test(path: &Path) -> bool {
         let (Some(folder), Some(name)) = (module.parent(), module.file_stem()) else { return false };
         let beside = folder.with_extension("rs");
         let parents = [src.join(folder).join("mod.rs"), src.join(beside)];
-        let declared = format!("#[cfg(test)]\nmod {};", name.to_string_lossy());
-        parents.iter().any(|it| std::fs::read_to_string(it).is_ok_and(|text| text.contains(&declared)))
+        let declared = ["", "pub(crate) "].map(|it| format!("#[cfg(test)]\n{it}mod {};", name.to_string_lossy()));
+        let declares = |text: String| declared.iter().any(|it| text.contains(it));
+        parents.iter().any(|it| std::fs::read_to_string(it).is_ok_and(declares))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::damage::attack;
 use super::{file, files_below};
-use headfast::config::{ConfigSchema, InferOptions, infer};
+use headfast::config::{ConfigSchema, InferOptions, NoRemotes, infer};
 use headfast::document::{Format, Limits, MergeKeys, Node, parse};
 use headfast::finding::Findings;
 use headfast::manifest::{self, Facts};
@@ -52,8 +52,15 @@ fn subjects() -> Vec<(Subject, Vec<u8>)> {
 fn deployed(tree: &MemoryTree, facts: &Facts) -> Result<bool, String> {
     let secrets = SecretManager::default();
     let mut findings = Findings::new();
-    let inputs =
-        Inputs { tree, facts, secrets: &secrets, targets: None, revision: &|_| "r".to_owned(), on_phase: &|_| {} };
+    let inputs = Inputs {
+        tree,
+        facts,
+        secrets: &secrets,
+        remotes: &NoRemotes,
+        targets: None,
+        revision: &|_| "r".to_owned(),
+        on_phase: &|_| {},
+    };
     let rendered = render(&inputs, &mut findings);
     if let Some(manifest) = manifest::read(tree, &mut Findings::new()) {
         policy::test(tree, &manifest.policies, "", &mut Findings::new());
