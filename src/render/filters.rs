@@ -17,6 +17,9 @@ const AUTOESCAPE: &str = "`autoescape` is not supported";
 /// How deep a value may be nested that is turned into text.
 const DEPTH_MAX: usize = 64;
 
+/// Writes a text so that it stays one, whatever it holds.
+type Write = fn(&str) -> Result<String, Error>;
+
 /// Adds our filters to `env`, takes away what depends on more than the inputs, and sets how values are printed.
 pub(super) fn install(env: &mut Environment<'_>, watch: &Watch) {
     let printer = watch.clone();
@@ -55,7 +58,7 @@ pub(super) fn install(env: &mut Environment<'_>, watch: &Watch) {
     env.add_filter("toyaml", move |state: &State, value: &Value| {
         to_yaml(&it, state, value).map(Value::from_safe_string)
     });
-    let writers: [(&str, fn(&str) -> Result<String, Error>); 5] = [
+    let writers: [(&str, Write); 5] = [
         ("safe", |text| Ok(text.to_owned())),
         ("quote", |text| Ok(quote(text))),
         ("systemd", systemd),

@@ -5,6 +5,7 @@
 //! safe; names that are written out in the source are read ahead, so that it is rare.
 
 mod judge;
+mod recursion;
 
 use super::inject::{Context, Watch};
 use super::scope::Scope;
@@ -24,8 +25,6 @@ const INCLUDES_MAX: usize = 1000;
 /// How deeply templates may call each other: minijinja counts 10 for an include, 5 for a macro and 1 for a block. Its own
 /// limit is twice as much, for which a thread's 2 MiB of stack are just enough, or not.
 const RECURSION_MAX: usize = 250;
-/// From so many includes inside each other on, it is them that ran into the limit.
-const INCLUDE_DEPTH_SEEN: usize = 15;
 /// The largest template in bytes.
 const TEMPLATE_BYTES_MAX: u64 = 4 << 20;
 
@@ -35,6 +34,13 @@ pub(super) struct Output {
     pub(super) bytes: Vec<u8>,
     /// The identity to use when it is sensitive; `None` when no secret was used.
     pub(super) secret: Option<Digest>,
+}
+
+impl Output {
+    /// Returns the text; minijinja writes nothing else.
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
 }
 
 /// The templates of one output entry.
@@ -104,18 +110,28 @@ impl<'a> Engine<'a> {
             findings.push(Finding::error(Code::ENCODING, "the template is not UTF-8").at(&Place::whole(path)));
             return None;
         };
-        let context = Context::of(output, source);
-        let result = parsable(path, source).and_then(|()| self.render_in_rounds(path, source, context, tank));
-        let output = result.map_err(|finding| findings.push(finding)).ok()?;
-        // minijinja writes whole texts only.
-        let text = std::str::from_utf8(&output.bytes).unwrap_or_default();
-        let breaches = self.breaches(path, source, context, text);
+        let result = parsable(path, source).and_then(|()| self.render_as(path, source, output, tank));
+        let (output, context) = result.map_err(|finding| findings.push(finding)).ok()?;
+        let text = output.text();
+        let breaches = self.breaches(path, source, context, text, tank);
         if breaches.is_empty() {
             findings.extend(self.misnamed(path, context, text).into_iter().collect());
             return Some(output);
         }
         findings.extend(breaches.into_iter().collect());
         None
+    }
+
+    /// Renders a template, and returns what kind of file came of it.
+    fn render_as(&self, path: &str, source: &str, output: &str, tank: &mut Tank) -> Result<(Output, Context), Finding> {
+        let expected = Context::of(output, source);
+        let rendered = self.render_in_rounds(path, source, expected, tank)?;
+        // A script's first line may come from another template, or after a tag.
+        let context = Context::of(output, rendered.text());
+        if context == expected {
+            return Ok((rendered, context));
+        }
+        self.render_in_rounds(path, source, context, tank).map(|rendered| (rendered, context))
     }
 
     fn render_in_rounds(&self, path: &str, source: &str, context: Context, tank: &mut Tank) -> Result<Output, Finding> {
@@ -300,51 +316,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Returns what is wrong when the templates called each other, or themselves, more deeply than is allowed.
-    fn recursion(&self, path: &str, error: &Error) -> Option<Finding> {
-        let detail = deepest(error).detail().unwrap_or_default();
-        if detail.starts_with("cycle in template inheritance") {
-            let message = "templates extend each other in a circle";
-            return Some(Finding::error(Code::INCLUDE_CYCLE, message));
-        }
-        if detail != "recursion limit exceeded" {
-            return None;
-        }
-        let files = self.chain(path, error);
-        if let Some(circle) = circle(&files) {
-            let message = format!("templates include each other in a circle: {}", circle.join(" → "));
-            let hint = "a template that includes itself must come to an end, after a few rounds";
-            return Some(Finding::error(Code::INCLUDE_CYCLE, message).hint(hint));
-        }
-        if files.len() >= INCLUDE_DEPTH_SEEN {
-            let message =
-                format!("{} templates include each other, one inside the other; that is too deep", files.len());
-            return Some(Finding::error(Code::INCLUDE_CYCLE, message));
-        }
-        let hint = "a macro, block or loop that calls itself must come to an end";
-        Some(Finding::error(Code::RENDER_FUEL, "the template calls itself too deeply").hint(hint))
-    }
-
-    /// Returns the files of the templates that were in work when `error` occurred, the outermost first.
-    fn chain(&self, path: &str, error: &Error) -> Vec<String> {
-        let library = self.library();
-        let file = |name: &str| match library.known.get(name) {
-            Some(Include::Found { path, .. }) => path.clone(),
-            _ => name.to_owned(),
-        };
-        let mut files = vec![path.to_owned()];
-        let mut next = Some(error);
-        while let Some(error) = next {
-            // minijinja wraps an error in an include in one whose detail is `error in "name"`.
-            let included = error.detail().and_then(|it| it.strip_prefix("error in \"")?.strip_suffix('"'));
-            if let Some(name) = included.filter(|_| error.kind() == ErrorKind::BadInclude) {
-                files.push(file(name));
-            }
-            next = std::error::Error::source(error).and_then(|it| it.downcast_ref::<Error>());
-        }
-        files
-    }
-
     fn undefined(&self, error: &Error, place: &Place, path: &str, source: &str) -> Finding {
         // The detail comes from the template's own text: "`a.b` is undefined".
         let named = error.detail().and_then(|it| it.split('`').nth(1)).map(str::to_owned);
@@ -385,17 +356,6 @@ fn parsable(path: &str, source: &str) -> Result<(), Finding> {
     let line = u32::try_from(line).unwrap_or_default();
     let place = Place { file: Arc::from(path), line, column: 0 };
     Err(Finding::error(Code::TEMPLATE_PARSE, message).at(&place).hint("split it, with `{% set %}`"))
-}
-
-/// Returns the part of `files` between two that are the same, with both.
-fn circle(files: &[String]) -> Option<&[String]> {
-    let mut seen = BTreeMap::new();
-    for (idx, file) in files.iter().enumerate() {
-        if let Some(first) = seen.insert(file, idx) {
-            return Some(&files[first..=idx]);
-        }
-    }
-    None
 }
 
 fn code(error: &Error) -> Code {

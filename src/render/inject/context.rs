@@ -137,8 +137,8 @@ impl Context {
             Context::Systemd => any("\\%;"),
             Context::Crontab => any("\\%$`"),
             Context::Shell => text.chars().filter(|it| !is_harmless_in_shell(*it)).collect(),
-            Context::Document(Format::Json) if text.contains("//") || text.contains("/*") => any("\"\\{}[],:/*"),
-            Context::Document(Format::Json) => any("\"\\{}[],:"),
+            Context::Document(Format::Json) if text.contains("//") || text.contains("/*") => any("\"\\{}[],:/*\t"),
+            Context::Document(Format::Json) => any("\"\\{}[],:\t"),
             Context::Document(Format::Toml) => any("\"'\\{}[],=#"),
             Context::Document(_) => matters_in_yaml(text),
         }
@@ -157,8 +157,10 @@ pub(super) fn is_harmless_in_shell(it: char) -> bool {
 
 /// Returns the indicators of a text that has one where YAML could see it.
 fn matters_in_yaml(text: &str) -> BTreeSet<char> {
-    let is_item =
-        |it: &str| matches!(it, "-" | "?" | "---" | "..." | "<<") || it.starts_with("- ") || it.starts_with("? ");
+    let is_item = |it: &str| {
+        let starts = ["- ", "? ", "-\t", "?\t"].iter().any(|start| it.starts_with(start));
+        starts || matches!(it, "-" | "?" | "---" | "..." | "<<")
+    };
     let is_seen = |line: &str| {
         line.trim_end().ends_with(':')
             || [": ", " #", "\t#", ":\t"].iter().any(|it| line.contains(it))

@@ -17,6 +17,11 @@ pub(super) fn judge(format: Format, text: &[Glyph]) -> Vec<Breach> {
     if text.len() > BYTES_MAX {
         return lines::judge(Context::Document(format), text);
     }
+    // Our parser is not as strict here as others are.
+    let is_control = |it: &&Glyph| format == Format::Json && it.char < ' ' && it.from.is_some();
+    if let Some(Glyph { char, from: Some(from) }) = text.iter().find(is_control).copied() {
+        return vec![Breach { char, from, why: Why::Shape }];
+    }
     let masks = Masks::new(text);
     let whole = parse(format, &masks.text(text, masks.len()));
     let neutral = parse(format, &masks.text(text, 0));

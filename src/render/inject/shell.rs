@@ -108,6 +108,11 @@ impl Reader<'_> {
 
     fn value(&mut self, idx: usize, acts: impl Fn(char) -> Option<Why>) {
         let Some(Glyph { char, from: Some(from) }) = self.text.get(idx).copied() else { return };
+        // Backticks are read twice, whatever the quotes inside of them are.
+        let acts = |char: char| match char {
+            '`' | '\\' if self.frames.contains(&Frame::Backtick) => Some(Why::Acts),
+            _ => acts(char),
+        };
         let breach = match char {
             '\n' | '\r' => broken(self.text, idx),
             _ => broken(self.text, idx).or(acts(char).map(|why| Breach { char, from, why })),

@@ -140,6 +140,8 @@ fn f08_a_shell_acts_on_no_value() {
             ("echo \"⟦`id`⟧\"\n", "``` in this value would be acted on"),
             ("echo \"⟦a\\⟧\"\n", "`\\` in this value would be acted on"),
             ("echo '⟦it's⟧'\n", "`'` in this value would end the quotes"),
+            ("echo `echo '⟦`id`⟧'`\n", "``` in this value would be acted on"),
+            ("echo `echo '⟦a\\⟧'`\n", "`\\` in this value would be acted on"),
             ("echo $'⟦a\\⟧'\n", "`\\` in this value"),
             ("echo \"$(cat ⟦a b⟧)\"\n", "a blank in this value is not in quotes"),
             ("echo \"${x:-⟦}; id⟧}\"\n", "`}` in this value is not in quotes"),
@@ -173,6 +175,7 @@ fn f08_documents_say_what_they_said() {
             (r#"{"a": "⟦x\⟧", "b": 1}"#, "`\\` in this value would change"),
             (r#"{"a": ⟦1, "admin": true⟧}"#, "in this value would change"),
             (r#"{"a": ⟦[1]⟧}"#, "`[` in this value would change"),
+            ("{\"a\": \"⟦x\ty⟧\"}", "U+0009"),
             ("{\"a\": \"⟦x\ny⟧\"}", "a line break in this value would change"),
             // No document at all: one of lines.
             (r#"{"a": "⟦x"y⟧" oops"#, "`\"` in this value would end the quotes"),
@@ -332,4 +335,55 @@ fn f08_a_secret_is_not_even_hinted_at() {
     );
     let secret = "a character in this value would be acted on, in a file of environment variables";
     assert_eq!(breach.message(Context::Env, true), secret);
+}
+
+/// A shell is asked whether it agrees: it must print each value that is let through, and do nothing else.
+#[test]
+fn f08_a_shell_prints_what_is_let_through() {
+    const PLACES: &[&str] = &[
+        "printf %s \"V\"",
+        "printf %s 'V'",
+        "printf %s V",
+        "x=V; printf %s \"$x\"",
+        "# don't V\nprintf %s \"V\"",
+        "printf %s \"$(printf %s \"V\")\"",
+        "printf %s \"`printf %s 'V'`\"",
+        "printf %s \"${nope:-V}\"",
+        "case a in a) printf %s 'V';; esac",
+        "(printf %s \"V\")",
+        "cat <<END\nV it's\nEND",
+        "cat <<'END'\nV it's\nEND",
+        "printf %s \"$(cat <<-END\n\tV\n\tEND\n)\"",
+    ];
+    const PARTS: &[&str] = &[
+        "a", "b", " ", "\"", "'", "\\", "$", "`", ";", "&", "|", "(", ")", "<", ">", "#", "*", "~", "{", "}", "!", "=",
+        "-", "$(id)", "`id`", "${x}", "\" \"", "' '", "é", "END", "%", "[", "?",
+    ];
+    let mut state = 7_u64;
+    let mut next = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % n
+    };
+    let (mut script, mut expected, mut n_refused) = (String::new(), Vec::new(), 0);
+    for round in 0..1500 {
+        let value: String = (0..=next(4)).map(|_| PARTS[next(PARTS.len())]).collect();
+        let place = PLACES[round % PLACES.len()];
+        let snippet = format!("{}\nprintf '\\0'\n", place.replace('V', &format!("⟦{value}⟧")));
+        // The one thing that is not judged, see docs/manifest.md.
+        if value == "END" {
+            continue;
+        }
+        if !judged(Context::Shell, &snippet).is_empty() {
+            n_refused += 1;
+            continue;
+        }
+        script += &snippet.replace(['⟦', '⟧'], "");
+        expected.push(if place.starts_with("cat") { format!("{value} it's\n") } else { value });
+    }
+    assert!(n_refused > 300 && expected.len() > 300, "{n_refused} {}", expected.len());
+    let output = std::process::Command::new("/bin/sh").args(["-c", &script]).env_clear().output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = printed.trim_end_matches('\0').split('\0').collect();
+    assert_eq!(printed, expected);
+    assert!(output.stderr.is_empty() && output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

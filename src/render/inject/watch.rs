@@ -61,13 +61,11 @@ impl Watch {
         (it.mode, it.n_printed) = (mode, 0);
         it.meanings.clear();
         it.stand_ins.clear();
-        // A value that is not printed yet, and a text that there is no stand-in left for.
-        for char in it.matters.clone() {
-            it.stand_in(char, 0);
-        }
-        if matches!(mode, Mode::Look | Mode::Stop(_)) {
-            it.meanings.clear();
-            it.stand_ins.clear();
+        if matches!(mode, Mode::Printed | Mode::Taken) {
+            // For values that are not printed yet, and for texts that no other stand-in is left for.
+            for char in it.matters.clone() {
+                it.stand_in(char, 0);
+            }
         }
     }
 

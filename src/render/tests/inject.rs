@@ -263,6 +263,14 @@ fn f08_where_a_value_ends_up_counts_and_not_where_it_is_printed_first() {
     let world = World::new(&files).template("t/run.sh.j2", Some("app")).config(serde_json::json!({"x": "; id"}));
     let (_, findings) = world.run();
     assert!(list(&findings)[0].starts_with("t/part.txt:1:9 E_INJECT `;` in this value"), "{:?}", list(&findings));
+    // The first line that counts is the output's.
+    let files = [
+        ("t/tool.j2", "{% extends 'base' %}{% block b %}{{ host ~ config.x }}{% endblock %}"),
+        ("t/base", "#!/bin/sh\necho {% block b %}{% endblock %}\n"),
+    ];
+    let world = World::new(&files).template("t/tool.j2", Some("app")).config(serde_json::json!({"x": "; id"}));
+    let (_, findings) = world.run();
+    assert!(list(&findings)[0].starts_with("t/tool.j2:1:37 E_INJECT `;` in this value"), "{:?}", list(&findings));
     // What is looked at and not printed, or printed and thrown away, is nobody's business.
     gives(
         "a.conf",
