@@ -65,10 +65,10 @@ impl Context {
         if is_unit(&name) || ending == "conf" && is_systemds {
             return Context::Systemd;
         }
-        if ending == "env" || name.starts_with(".env.") || name == ".envrc" {
+        if ending == "env" || name.starts_with(".env.") {
             return Context::Env;
         }
-        let is_rc = |it: &str| it.starts_with(".bash") || it.starts_with(".zsh") || it == ".profile";
+        let is_rc = |it: &str| it.starts_with(".bash") || it.starts_with(".zsh") || matches!(it, ".profile" | ".envrc");
         if SHELLS.contains(&ending) || is_rc(&name) {
             return Context::Shell;
         }

@@ -50,6 +50,7 @@ fn f08_the_kind_of_a_file_is_told_by_its_name_its_folder_or_its_first_line() {
         ("/etc/app/app.env", Context::Env),
         ("/srv/app/run.sh", Context::Shell),
         ("/root/.bashrc", Context::Shell),
+        ("/srv/app/.envrc", Context::Shell),
         ("/etc/systemd/system/app.service", Context::Systemd),
         ("/srv/units/backup.timer", Context::Systemd),
         ("/etc/systemd/system/app.service.d/10-limits.conf", Context::Systemd),
