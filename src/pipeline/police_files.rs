@@ -26,6 +26,7 @@ pub(super) fn police(
 ) {
     let look = Look { manifest, inputs, loaded };
     for group in groups.iter().filter(|it| it.over == Over::Files && !it.policies.is_empty()) {
+        check_matches(group, manifest, findings);
         // Globs that cannot be read have been refused with the manifest.
         let Ok(globs) = path_globs(group.matches.iter().map(|it| it.value.as_str())) else { continue };
         let mut n_files = 0;
@@ -48,6 +49,20 @@ pub(super) fn police(
             if !look.at(group, target, &name, format, file, findings) {
                 break;
             }
+        }
+    }
+}
+
+/// Points out globs that can match no file, because no target has the name that they begin with.
+fn check_matches(group: &Group, manifest: &Manifest, findings: &mut Findings) {
+    for glob in &group.matches {
+        let Some((target, _)) = glob.value.trim_start_matches('/').split_once('/') else { continue };
+        let is_pattern = target.contains(['*', '?', '[', '{', '\\']);
+        if !is_pattern && !manifest.targets.iter().any(|it| it.name == target) {
+            let message = format!("`{}` matches no file: there is no target `{target}`", glob.value);
+            let names: Vec<String> = manifest.targets.iter().map(|it| format!("`{}`", it.name)).collect();
+            let hint = format!("globs with a `/` begin with a target's name; there is {}", names.join(", "));
+            findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&glob.place).hint(hint));
         }
     }
 }

@@ -86,6 +86,14 @@ fn strict(name: &str, function: BuiltinFcn, arguments: &[Value]) -> Result<Value
     }
 }
 
+/// Returns the least and the greatest number of arguments of a function that no policy has to define.
+pub(super) fn arity(name: &str) -> Option<(usize, usize)> {
+    // The engine lets one more argument be what the function returns.
+    let of_engine = || regorus::unstable::BUILTINS.get(name).map(|it| (it.1.into(), usize::from(it.1) + 1));
+    let own = || BUILTINS.iter().find(|it| it.0 == name).map(|it| (it.1.into(), it.1.into()));
+    if name == "print" { Some((0, usize::MAX)) } else { of_engine().or_else(own) }
+}
+
 /// Returns the names of all functions that no policy has to define.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let own = BUILTINS.iter().map(|it| it.0).chain(RENAMED.iter().map(|it| it.0));

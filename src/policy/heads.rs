@@ -366,7 +366,6 @@ impl<'m> Mover<'m> {
                 };
                 is_bound_here || self.iterates(refr, known)
             }
-            Expr::Call { fcn, .. } if fcn.span().text() == "walk" => true,
             _ => children(expression).into_iter().any(|it| self.iterates(it, known)),
         }
     }

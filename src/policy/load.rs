@@ -247,7 +247,10 @@ fn named(packages: &Packages) -> String {
 
 /// Returns the engine's error, which is a text with a snippet, as a finding.
 pub(super) fn problem(text: &str, origins: &Origins) -> Finding {
-    let finding = Finding::error(Code::POLICY_INVALID, message(text));
+    let mut finding = Finding::error(Code::POLICY_INVALID, message(text));
+    if finding.message == "item cannot be indexed" {
+        finding = finding.hint("where it may be missing, make the value in the body: `[x | …; x := item.list[_]]`");
+    }
     match text.lines().find_map(place) {
         Some(place) => finding.at(&origins.place(place)),
         None => finding,

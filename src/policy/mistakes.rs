@@ -15,23 +15,39 @@ pub(super) struct Notes {
     pub(super) unset: Vec<Name>,
     /// Where `key, value in collection` has a value that may be undefined.
     pub(super) pairs: Vec<Place>,
+    /// Calls of `walk` that are no statements.
+    pub(super) walks: Vec<Name>,
     /// What is read of `input`.
     pub(super) reads: BTreeMap<Place, Vec<String>>,
 }
 
 /// A name, as it is written.
+#[derive(Clone)]
 pub(super) struct Name {
     pub(super) name: String,
     /// Full names of what it may mean.
     pub(super) meanings: Vec<String>,
     pub(super) place: Place,
+    /// Of a call, how many arguments it has.
+    pub(super) n_arguments: usize,
 }
 
 impl Notes {
-    /// Reports mistakes. `rules` are the full names of all rules.
-    pub(super) fn check(&self, rules: &BTreeSet<&str>, findings: &mut Findings) {
+    /// Reports mistakes. `rules` are the full names of all rules, and how many arguments those have that are functions.
+    pub(super) fn check(&self, rules: &BTreeMap<&str, Option<usize>>, findings: &mut Findings) {
         let builtins: BTreeSet<&str> = builtins::names().collect();
-        let is_rule = |it: &Name| it.meanings.iter().any(|it| rules.contains(it.as_str()));
+        let is_rule = |it: &Name| it.meanings.iter().any(|it| rules.contains_key(it.as_str()));
+        for call in &self.called {
+            let own = call.meanings.iter().find_map(|it| rules.get(it.as_str()).copied().flatten());
+            let arity = own.map(|it| (it, it + 1)).or_else(|| builtins::arity(&call.name).filter(|_| !is_rule(call)));
+            if let Some((least, most)) = arity
+                && !(least..=most).contains(&call.n_arguments)
+            {
+                let arguments = if least == 1 { "argument" } else { "arguments" };
+                let message = format!("`{}` takes {least} {arguments}, not {}", call.name, call.n_arguments);
+                findings.push(Finding::error(Code::POLICY_INVALID, message).at(&call.place));
+            }
+        }
         for call in self.called.iter().filter(|it| !builtins.contains(it.name.as_str()) && !is_rule(it)) {
             let finding = Finding::error(Code::POLICY_INVALID, format!("there is no function `{}`", call.name));
             let near = builtins.iter().filter(|it| strsim::osa_distance(it, &call.name) <= 2);
@@ -44,11 +60,16 @@ impl Notes {
         }
         // The first step of a rule's name is a name of its package's as well.
         let is_below =
-            |it: &String| rules.iter().any(|rule| rule.strip_prefix(it.as_str()).is_some_and(|it| it.starts_with('.')));
+            |it: &String| rules.keys().any(|rule| rule.strip_prefix(it.as_str()).is_some_and(|it| it.starts_with('.')));
         for name in self.unset.iter().filter(|it| !is_rule(it) && !it.meanings.iter().any(is_below)) {
             let message = format!("`not` negates something with `{}`, which nothing else in the body sets", name.name);
             let hint = "give it a name: `not any_ok`, and `any_ok if input.jobs[_].ok`";
             findings.push(Finding::error(Code::POLICY_INVALID, message).at(&name.place).hint(hint));
+        }
+        for call in self.walks.iter().filter(|it| !is_rule(it)) {
+            let message = "`walk` goes through a value only as a statement of its own, with two arguments";
+            let hint = "write `walk(input, [path, value])`";
+            findings.push(Finding::error(Code::POLICY_INVALID, message).at(&call.place).hint(hint));
         }
         for place in &self.pairs {
             let message = "this holds in the engine when neither the value nor the key is there";

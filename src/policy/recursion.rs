@@ -56,7 +56,7 @@ pub(super) fn check(engine: &mut Engine, findings: &mut Findings) {
             findings.push(Finding::error(Code::POLICY_INVALID, message).at(&node.place));
         }
     }
-    graph.notes.check(&graph.nodes.keys().map(String::as_str).collect(), findings);
+    graph.notes.check(&graph.nodes.iter().map(|(name, it)| (name.as_str(), it.n_arguments)).collect(), findings);
     let mut heights = HashMap::new();
     let too_long = graph.nodes.iter().find(|(name, _)| graph.height(name, &mut heights) > MAX_ROW);
     if let Some((name, node)) = too_long {
@@ -76,6 +76,8 @@ struct Graph {
 struct Node {
     place: Place,
     is_function: bool,
+    /// How many arguments the function has.
+    n_arguments: Option<usize>,
     /// Full names that the rules may mean, whether or not there are such rules.
     calls: BTreeSet<String>,
     uses: BTreeSet<String>,
@@ -100,10 +102,16 @@ impl Graph {
         let node = self.nodes.entry(name).or_insert_with(|| Node {
             place: place(rule.span()),
             is_function: false,
+            n_arguments: None,
             calls: BTreeSet::new(),
             uses: BTreeSet::new(),
         });
         node.is_function |= matches!(rule, Rule::Spec { head: RuleHead::Func { .. }, .. });
+        node.n_arguments = node.n_arguments.or(match rule {
+            Rule::Spec { head: RuleHead::Func { args, .. }, .. } => Some(args.len()),
+            Rule::Default { args, .. } if !args.is_empty() => Some(args.len()),
+            _ => None,
+        });
         let mut visitor = Visitor { scope, node, notes: &mut self.notes, set: Vec::new() };
         match rule {
             Rule::Spec { head, bodies, .. } => {
@@ -236,7 +244,12 @@ impl Visitor<'_> {
                     self.expression(value);
                     self.expression(collection);
                 }
-                Literal::Expr { expr, .. } => self.expression(expr),
+                Literal::Expr { expr, .. } => match expr.as_ref() {
+                    Expr::Call { fcn, params, .. } if params.len() == 2 && path(fcn) == ["walk"] => {
+                        params.iter().for_each(|it| self.expression(it));
+                    }
+                    other => self.expression(other),
+                },
                 Literal::NotExpr { expr, .. } => {
                     self.negated(expr);
                     self.expression(expr);
@@ -261,7 +274,8 @@ impl Visitor<'_> {
             let is_set = name != "_" && self.set.iter().any(|it| it.contains(name));
             if !is_set && !is_imported && name != "input" && name != "data" {
                 let meanings = self.scope.meanings(&[name.to_owned()]);
-                self.notes.unset.push(Name { name: name.to_owned(), meanings, place: place(variable.span()) });
+                let (name, place) = (name.to_owned(), place(variable.span()));
+                self.notes.unset.push(Name { name, meanings, place, n_arguments: 0 });
             }
         }
     }
@@ -287,7 +301,12 @@ impl Visitor<'_> {
                 let name = path(fcn);
                 let meanings = self.scope.meanings(&name);
                 self.node.calls.extend(meanings.iter().cloned());
-                self.notes.called.push(Name { name: name.join("."), meanings, place: place(fcn.span()) });
+                let (name, place) = (name.join("."), place(fcn.span()));
+                let call = Name { name, meanings, place, n_arguments: params.len() };
+                if call.name == "walk" {
+                    self.notes.walks.push(call.clone());
+                }
+                self.notes.called.push(call);
                 params.iter().for_each(|it| self.expression(it));
             }
             Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().for_each(|it| self.expression(it)),

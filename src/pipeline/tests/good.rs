@@ -379,6 +379,16 @@ targets:
 }
 
 #[test]
+fn globs_of_policies_that_can_match_nothing_are_pointed_out() {
+    let rest = "
+policies: [{path: policies, over: files, match: ['ap/*.json', '*/x.json', 'app/out.json', 'x.json', '/app/**']}]
+configurations: {app: {layers: [a.yaml]}}
+targets: {app: {path: /srv/app, files: [{write: out.json, configuration: app}]}}";
+    let files = "//- a.yaml\nport: 80\n//- policies/a.rego\npackage main\ndeny contains \"x\" if input.x\n";
+    insta::assert_snapshot!(list(&World::manifest(rest, files).run().1).join("\n"), @"headfast.yaml:5:50 warning E_POLICY_INVALID `ap/*.json` matches no file: there is no target `ap` (globs with a `/` begin with a target's name; there is `app`) | policies: [{path: policies, over: files, match: ['ap/*.json', '*/x.json', 'app/out.json', 'x.json', '/app/**']}]");
+}
+
+#[test]
 fn policies_point_at_the_value_of_a_configuration() {
     let rest = "
 policies: [policies]

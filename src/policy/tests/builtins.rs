@@ -41,7 +41,6 @@ fn what_functions_cannot_work_on_is_an_error_and_not_undefined() {
         "net.cidr_contains(\"10.0.0.0/08\", \"10.0.0.1\")",
         "net.cidr_contains(\"10.0.0.0/8\", \"10.0.0.256\")",
         "net.cidr_contains(\"10.0.0.0/8\", 5)",
-        "net.cidr_contains(\"10.0.0.0/8\")",
         "net.cidr_intersects(\"10.0.0.0/8\", \"10.0.0.1\")",
         "net.cidr_expand(\"10.0.0.0/8\")",
         "net.cidr_contains_matches([\"x\"], [\"10.0.0.1\"])",
@@ -132,6 +131,44 @@ fn names_of_before_1_0_are_known() {
         says("re_match(\"^10\", input.ip); net.cidr_overlap(\"10.0.0.0/8\", input.ip)"),
         "a.rego:3:1 E_POLICY it holds"
     );
+}
+
+#[test]
+fn calls_with_too_few_or_too_many_arguments_are_refused() {
+    let text = "deny contains \"x\" if {\n\tstartswith(input.a)\n\tcount(1, 2, 3)\n\tnet.cidr_is_valid(1, 2)\n\tf(1)\n\tf(1, 2, 3, 4)\n\td()\n\
+                \tcount(input.a, 5)\n\tf(1, 2, 3)\n\tprint(1, 2, 3)\n\td(1)\n}\nf(x, y) := x + y\ndefault d(_) := 1\n";
+    insta::assert_snapshot!(faults(&[("a.rego", &main_rule(text))]), @r"
+    a.rego:4:2 E_POLICY_INVALID `startswith` takes 2 arguments, not 1
+    a.rego:5:2 E_POLICY_INVALID `count` takes 1 argument, not 3
+    a.rego:6:2 E_POLICY_INVALID `net.cidr_is_valid` takes 1 argument, not 2
+    a.rego:7:2 E_POLICY_INVALID `f` takes 2 arguments, not 1
+    a.rego:8:2 E_POLICY_INVALID `f` takes 2 arguments, not 4
+    a.rego:9:2 E_POLICY_INVALID `d` takes 1 argument, not 0
+    ");
+}
+
+#[test]
+fn walk_is_a_statement_or_refused() {
+    for text in [
+        "[p, v] := walk(input); v == \"bad\"",
+        "[p, v] = walk(input)[_]; v == \"bad\"",
+        "some x in walk(input); x[1] == \"bad\"",
+        "count([x | x := walk(input)]) > 0",
+        "walk(input)[1] == \"bad\"",
+        "p := []; not walk(input, [p, \"bad\"])",
+    ] {
+        let found = faults(&[("a.rego", &main_rule(&format!("deny contains \"x\" if {{ {text} }}")))]);
+        assert!(found.contains("`walk` goes through a value only as a statement of its own"), "{text}: {found}");
+    }
+    let input = json!({"a": {"x": "bad"}, "b": ["bad"]});
+    for (text, expected) in [
+        ("deny contains concat(\"/\", [format_int(count(p), 10), v]) if { walk(input, [p, v]); v == \"bad\" }", 1),
+        ("deny contains json.marshal(p) if { walk(input, [p, \"bad\"]) }", 2),
+        ("deny contains \"x\" if count([p | walk(input, [p, \"bad\"])]) == 2", 1),
+        ("deny contains \"x\" if { bad(input.b); not bad(input.a.c) }\nbad(x) if walk(x, [_, \"bad\"])", 1),
+    ] {
+        assert_eq!(ask(&[("a.rego", &main_rule(text))], input.clone()).lines().count(), expected, "{text}");
+    }
 }
 
 #[test]
