@@ -141,7 +141,7 @@ impl Commit {
 /// A tree held in memory, for tests and for repositories that are embedded in the program.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryTree {
-    files: std::collections::BTreeMap<String, (EntryKind, Vec<u8>)>,
+    files: std::collections::BTreeMap<String, (EntryKind, ObjectId, Vec<u8>)>,
 }
 
 impl MemoryTree {
@@ -156,7 +156,7 @@ impl MemoryTree {
 
     /// Adds or replaces one file or link.
     pub fn insert(&mut self, path: &str, kind: EntryKind, content: &[u8]) {
-        self.files.insert(path.to_owned(), (kind, content.to_vec()));
+        self.files.insert(path.to_owned(), (kind, MemoryTree::id_of(content), content.to_vec()));
     }
 
     fn id_of(content: &[u8]) -> ObjectId {
@@ -169,8 +169,8 @@ impl MemoryTree {
 impl Tree for MemoryTree {
     fn find(&self, path: &str) -> Result<Option<TreeEntry>, ReadError> {
         let name = path.rsplit('/').next().unwrap_or(path).as_bytes().to_vec();
-        if let Some((kind, content)) = self.files.get(path) {
-            return Ok(Some(TreeEntry { name, kind: *kind, id: MemoryTree::id_of(content) }));
+        if let Some((kind, id, _)) = self.files.get(path) {
+            return Ok(Some(TreeEntry { name, kind: *kind, id: id.clone() }));
         }
         let below = format!("{path}/");
         let is_folder = path.is_empty() || self.files.keys().any(|it| it.starts_with(&below));
@@ -180,7 +180,7 @@ impl Tree for MemoryTree {
     fn list(&self, path: &str) -> Result<Option<Vec<TreeEntry>>, ReadError> {
         let below = if path.is_empty() { String::new() } else { format!("{path}/") };
         let mut entries: Vec<TreeEntry> = Vec::new();
-        for (file, (kind, content)) in &self.files {
+        for (file, (kind, id, _)) in &self.files {
             let Some(rest) = file.strip_prefix(&below) else { continue };
             let (name, is_file) = match rest.split_once('/') {
                 Some((folder, _)) => (folder, false),
@@ -190,7 +190,7 @@ impl Tree for MemoryTree {
                 continue;
             }
             let (kind, id) = match is_file {
-                true => (*kind, MemoryTree::id_of(content)),
+                true => (*kind, id.clone()),
                 false => (EntryKind::Directory, MemoryTree::id_of(format!("{below}{name}").as_bytes())),
             };
             entries.push(TreeEntry { name: name.as_bytes().to_vec(), kind, id });
@@ -204,10 +204,8 @@ impl Tree for MemoryTree {
     }
 
     fn blob(&self, id: &ObjectId) -> Result<Vec<u8>, ReadError> {
-        let found = self.files.values().find(|(_, content)| MemoryTree::id_of(content) == *id);
-        found
-            .map(|(_, content)| content.clone())
-            .ok_or_else(|| ReadError { what: id.to_string(), reason: "no such blob".into() })
+        let found = self.files.values().find(|it| it.1 == *id);
+        found.map(|it| it.2.clone()).ok_or_else(|| ReadError { what: id.to_string(), reason: "no such blob".into() })
     }
 }
 
