@@ -15,6 +15,8 @@ type Builtin = (&'static str, u8, fn(&[Value]) -> Result<Value, String>);
 const BUILTINS: &[Builtin] = &[
     ("time.now_ns", 0, |_| Err("a policy has no clock: the same revision must give the same answer".to_owned())),
     ("rand.intn", 2, |_| Err("a policy has no dice: the same revision must give the same answer".to_owned())),
+    ("all", 1, |arguments| flags(arguments).map(|it| Value::from(it.into_iter().all(|it| it)))),
+    ("any", 1, |arguments| flags(arguments).map(|it| Value::from(it.into_iter().any(|it| it)))),
     ("numbers.range", 2, range),
     ("numbers.range_step", 3, range),
     ("net.cidr_contains", 2, net::contains),
@@ -98,6 +100,16 @@ pub(super) fn arity(name: &str) -> Option<(usize, usize)> {
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let own = BUILTINS.iter().map(|it| it.0).chain(RENAMED.iter().map(|it| it.0));
     own.chain(regorus::unstable::BUILTINS.keys().copied()).chain(["print"])
+}
+
+/// Returns which elements of a list or set are true, for what Rego had before 1.0.
+fn flags(arguments: &[Value]) -> Result<Vec<bool>, String> {
+    let is_true = |it: &Value| matches!(it, Value::Bool(true));
+    match arguments {
+        [Value::Array(it)] => Ok(it.iter().map(is_true).collect()),
+        [Value::Set(it)] => Ok(it.iter().map(is_true).collect()),
+        _ => Err("the argument must be a list or a set".to_owned()),
+    }
 }
 
 /// Returns the numbers from the first argument to the second, both included, by steps of the third; unlike the engine's

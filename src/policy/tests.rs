@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 mod builtins;
 mod heads;
+mod rego;
 
 fn load(files: &[(&str, &str)]) -> (Option<Policies>, Findings) {
     load_within(files, MAX_TIME)

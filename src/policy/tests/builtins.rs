@@ -128,7 +128,9 @@ fn a_function_that_is_named_like_a_rule_is_an_error_when_nothing_calls_it() {
 #[test]
 fn names_of_before_1_0_are_known() {
     assert_eq!(
-        says("re_match(\"^10\", input.ip); net.cidr_overlap(\"10.0.0.0/8\", input.ip)"),
+        says(
+            "re_match(\"^10\", input.ip); net.cidr_overlap(\"10.0.0.0/8\", input.ip); all([]); any([false, true]); not all({1, true})"
+        ),
         "a.rego:3:1 E_POLICY it holds"
     );
 }

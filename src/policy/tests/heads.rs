@@ -4,7 +4,7 @@ use super::*;
 
 /// Returns what the rule `deny` of a policy is, as JSON; what is undefined is `undefined`.
 #[track_caller]
-fn value(text: &str, input: Json) -> String {
+pub(super) fn value(text: &str, input: Json) -> String {
     let (policies, findings) = load(&[("a.rego", text)]);
     let policies = policies.unwrap_or_else(|| panic!("{text}\n{}", lines(&findings).join("\n")));
     let mut engine = policies.engine.clone();
@@ -17,7 +17,8 @@ fn value(text: &str, input: Json) -> String {
     }
 }
 
-fn new(text: &str) -> String {
+/// Returns a policy of today's Rego.
+pub(super) fn new(text: &str) -> String {
     format!("package main\nimport rego.v1\n{text}\n")
 }
 
