@@ -109,8 +109,8 @@ impl Tree for WorkTree {
             }
             None => None,
         };
-        self.known().entries.insert(path.to_owned(), entry.clone());
-        Ok(entry)
+        // Of two threads that looked, all see what the first saw.
+        Ok(self.known().entries.entry(path.to_owned()).or_insert(entry).clone())
     }
 
     fn list(&self, path: &str) -> Result<Option<Vec<TreeEntry>>, ReadError> {
