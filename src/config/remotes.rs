@@ -9,8 +9,8 @@ pub trait Remotes {
     /// Returns the file of a layer. The finding has no place.
     fn fetch(&self, layer: &RemoteLayer) -> Result<Vec<u8>, Finding>;
 
-    /// Returns what was fetched from an address before, for the lines that findings point to. Nothing is asked for.
-    fn fetched(&self, url: &str) -> Option<Vec<u8>>;
+    /// Returns the file of a layer that was fetched before, for the lines that findings point to. Nothing is asked for.
+    fn fetched(&self, layer: &RemoteLayer) -> Option<Vec<u8>>;
 }
 
 /// For programs without remote layers: every one is refused.
@@ -23,7 +23,7 @@ impl Remotes for NoRemotes {
         Err(Finding::error(Code::REMOTE_NOT_ALLOWED, message).hint(hint))
     }
 
-    fn fetched(&self, _url: &str) -> Option<Vec<u8>> {
+    fn fetched(&self, _layer: &RemoteLayer) -> Option<Vec<u8>> {
         None
     }
 }

@@ -29,7 +29,7 @@ impl Remotes for AllowedRemotes<'_> {
         self.store.fetch(layer)
     }
 
-    fn fetched(&self, url: &str) -> Option<Vec<u8>> {
-        self.store.fetched(url)
+    fn fetched(&self, layer: &RemoteLayer) -> Option<Vec<u8>> {
+        self.store.fetched(layer)
     }
 }

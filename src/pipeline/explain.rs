@@ -110,18 +110,18 @@ pub struct ReferenceUse {
 /// key; `findings` say why.
 pub fn explain(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explanation> {
     let mut found = Findings::new();
-    let explanation = steps(inputs, what, &mut found);
+    let manifest = load::manifest(inputs, &Memory::default(), &mut found);
+    let explanation = manifest.as_deref().and_then(|it| steps(it, inputs, what, &mut found));
     let mut found = found.distinct();
-    texts::attach(inputs.tree, inputs.remotes, &mut found);
+    texts::attach(inputs.tree, manifest.as_deref(), inputs.remotes, &mut found);
     found.in_environment(&inputs.facts.environment);
     findings.extend(found);
     explanation
 }
 
-fn steps(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explanation> {
-    let manifest = load::manifest(inputs, &Memory::default(), findings)?;
-    let (target, rest) = target_of(&manifest, inputs, what, findings)?;
-    let manager = ConfigurationManager::new(inputs.tree, &manifest, inputs.facts, inputs.secrets);
+fn steps(manifest: &Manifest, inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explanation> {
+    let (target, rest) = target_of(manifest, inputs, what, findings)?;
+    let manager = ConfigurationManager::new(inputs.tree, manifest, inputs.facts, inputs.secrets);
     let manager = manager.with_remotes(inputs.remotes);
     let mut loaded = BTreeMap::new();
     for name in needs::configurations(&[target]).into_iter().filter(|it| manifest.configurations.contains_key(*it)) {
@@ -129,7 +129,7 @@ fn steps(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explana
     }
     let variables = manifest.variables_for(inputs.facts);
     let used: RefCell<Vec<(Place, String, Uses)>> = RefCell::default();
-    let rendered = render(inputs, &manifest, target, &loaded, &variables, &used, findings)?;
+    let rendered = render(inputs, manifest, target, &loaded, &variables, &used, findings)?;
     let (path, file, key) = file_of(&rendered, rest, findings)?;
     let output = target.files.iter().find(|it| it.place == file.place)?;
     let uses = used.into_inner().into_iter().find(|it| it.0 == file.place && it.1 == file.source).map(|it| it.2);
@@ -144,7 +144,7 @@ fn steps(inputs: &Inputs, what: &str, findings: &mut Findings) -> Option<Explana
         },
         _ => Source::Copied(file.source.clone()),
     };
-    let teller = Teller { inputs, manifest: &manifest, loaded: &loaded, variables: &variables };
+    let teller = Teller { inputs, manifest, loaded: &loaded, variables: &variables };
     let (asked, values) = match (&source, key) {
         (Source::Copied(path), Some(key)) => teller.of_copy(path, file, key, findings)?,
         (Source::Copied(_), None) => (None, Vec::new()),

@@ -68,10 +68,11 @@ pub fn render(inputs: &Inputs, findings: &mut Findings) -> Option<Rendered> {
 /// for them.
 pub fn render_with(inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Rendered> {
     let mut found = Findings::new();
-    let rendered = steps(inputs, memory, &mut found);
+    let manifest = load::manifest(inputs, memory, &mut found);
+    let rendered = manifest.as_ref().and_then(|it| steps(it, inputs, memory, &mut found));
     // A file that several configurations need is as wrong for each of them.
     let mut found = found.distinct();
-    texts::attach(inputs.tree, inputs.remotes, &mut found);
+    texts::attach(inputs.tree, manifest.as_deref(), inputs.remotes, &mut found);
     found.in_environment(&inputs.facts.environment);
     let is_good = !found.has_errors();
     findings.extend(found);
@@ -82,7 +83,7 @@ pub fn render_with(inputs: &Inputs, memory: &Memory, findings: &mut Findings) ->
 pub fn load_manifest(tree: &dyn Tree, findings: &mut Findings) -> Option<Manifest> {
     let mut found = Findings::new();
     let manifest = manifest::read(tree, &mut found);
-    texts::attach(tree, &NoRemotes, &mut found);
+    texts::attach(tree, None, &NoRemotes, &mut found);
     findings.extend(found);
     manifest
 }
@@ -119,23 +120,22 @@ pub fn load(
         configuration.validate(&mut found);
     }
     let mut found = found.distinct();
-    texts::attach(tree, remotes, &mut found);
+    texts::attach(tree, Some(manifest), remotes, &mut found);
     findings.extend(found);
     configuration
 }
 
-fn steps(inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Rendered> {
-    let manifest = load::manifest(inputs, memory, findings)?;
+fn steps(manifest: &Arc<Manifest>, inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Rendered> {
     let targets: Vec<&Target> = manifest.targets_for(inputs.facts).collect();
     (inputs.on_phase)(Phase::Merge);
-    let loaded = configure(&manifest, &targets, inputs, memory, findings);
+    let loaded = configure(manifest, &targets, inputs, memory, findings);
     (inputs.on_phase)(Phase::Police);
-    let groups = memory.policies(&manifest, inputs, findings);
-    police::police(groups, memory, &manifest, inputs, &targets, &loaded, findings);
+    let groups = memory.policies(manifest, inputs, findings);
+    police::police(groups, memory, manifest, inputs, &targets, &loaded, findings);
     (inputs.on_phase)(Phase::Render);
     let rendering = crate::render::render(
         &targets,
-        &manifest,
+        manifest,
         &Scene {
             tree: inputs.tree,
             facts: inputs.facts,
@@ -149,11 +149,11 @@ fn steps(inputs: &Inputs, memory: &Memory, findings: &mut Findings) -> Option<Re
         findings,
     );
     if let Some(rendering) = &rendering {
-        police_files::police(groups, &manifest, inputs, rendering, &loaded, findings);
+        police_files::police(groups, manifest, inputs, rendering, &loaded, findings);
     }
     needs::name_targets(&targets, inputs.facts, &loaded, findings);
     let configurations = loaded.into_iter().filter_map(|(name, it)| Some((name, it.configuration?))).collect();
-    Some(Rendered { rendering: rendering?, configurations, manifest })
+    Some(Rendered { rendering: rendering?, configurations, manifest: Arc::clone(manifest) })
 }
 
 /// Makes the configurations that the targets use; no other is read.

@@ -38,8 +38,6 @@ pub struct RemoteStore {
 
 #[derive(Default)]
 struct Known {
-    /// The layers that were handed out, by address; `None` where it had several.
-    given: BTreeMap<String, Option<RemoteLayer>>,
     /// What failed, by address and digest, so that several hosts with one layer wait for it once.
     failed: BTreeMap<(String, String), Finding>,
     /// The servers that did not answer, and why.
@@ -126,17 +124,10 @@ impl RemoteStore {
 
 impl Remotes for RemoteStore {
     fn fetch(&self, layer: &RemoteLayer) -> Result<Vec<u8>, Finding> {
-        let bytes = self.get(layer)?;
-        let mut known = self.known();
-        let known = known.given.entry(layer.url.clone()).or_insert_with(|| Some(layer.clone()));
-        if known.as_ref().is_some_and(|it| it != layer) {
-            *known = None;
-        }
-        Ok(bytes)
+        self.get(layer)
     }
 
-    fn fetched(&self, url: &str) -> Option<Vec<u8>> {
-        let layer = self.known().given.get(url)?.clone()?;
-        self.cache.as_ref()?.read(&layer)
+    fn fetched(&self, layer: &RemoteLayer) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.read(layer)
     }
 }

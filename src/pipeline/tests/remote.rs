@@ -22,8 +22,8 @@ impl Remotes for Sent {
         self.files.get(&layer.url).cloned().ok_or_else(gone)
     }
 
-    fn fetched(&self, url: &str) -> Option<Vec<u8>> {
-        self.files.get(url).cloned()
+    fn fetched(&self, layer: &RemoteLayer) -> Option<Vec<u8>> {
+        self.files.get(&layer.url).cloned().filter(|it| layer.is(it))
     }
 }
 
@@ -92,6 +92,34 @@ fn x24_programs_that_allow_none_refuse_remote_layers() {
     world.remotes = Box::new(NoRemotes);
     let (_, findings) = world.run();
     assert_eq!(findings.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::REMOTE_NOT_ALLOWED]);
+}
+
+#[test]
+fn x24_no_line_is_shown_of_what_is_encrypted_or_of_one_of_two_files() {
+    let text = "# shared\nport: 99999\n";
+    let mut two = world(text, Some(text));
+    let manifest = |world: &World| {
+        let id = world.tree.find("headfast.yaml").unwrap().unwrap().id;
+        String::from_utf8(world.tree.blob(&id).unwrap()).unwrap()
+    };
+    let rewrite = |world: &mut World, text: &str| {
+        world.tree.insert("headfast.yaml", crate::revision::EntryKind::File { executable: false }, text.as_bytes());
+    };
+    let other = format!("configurations:\n  other: {{layers: [\"{URL}#sha256={}\"]}}\n", digest("other"));
+    let with_other = manifest(&two).replace("configurations:\n", &other);
+    rewrite(&mut two, &with_other);
+    two.refused(&[
+        "https://conf.example.org/shared/app.yaml:2:7 E_SCHEMA port: 99999 is greater than the maximum 65535",
+    ]);
+    // What it is says the manifest, not its name.
+    let mut nameless = opened_by(OTHER_KEY, world(LAYER, Some(LAYER)));
+    let url = "https://conf.example.org/shared/app";
+    let text = manifest(&nameless).replace(URL, url).replace(&digest(LAYER), &format!("{}&format=yaml", digest(LAYER)));
+    rewrite(&mut nameless, &text);
+    let files = [(url.to_owned(), LAYER.as_bytes().to_vec())].into();
+    nameless.remotes = Box::new(Sent { files, ..Sent::default() });
+    let (_, findings) = nameless.run();
+    assert!(findings.has_errors() && list(&findings).iter().all(|it| it.ends_with(" | …")), "{:?}", list(&findings));
 }
 
 #[test]
