@@ -52,7 +52,7 @@ struct Edited {
 pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let key = key(&args.key)?;
     if key.steps().is_empty() {
-        return Err(Failure::usage("say which key is to be set"));
+        return Err(Failure::usage("say which key is to be set, as in `server.port`"));
     }
     let place = args.place.open()?;
     let mut before = Findings::new();

@@ -34,7 +34,8 @@ fn declares_some(targets: &Node) -> bool {
     }
 }
 
-fn has_environment(manifest: &Manifest, name: &str, findings: &mut Findings) -> bool {
+/// Returns whether the manifest has an environment.
+pub(super) fn has_environment(manifest: &Manifest, name: &str, findings: &mut Findings) -> bool {
     let exists = manifest.environment(name).is_some();
     if !exists {
         let message = format!("the manifest has no environment `{name}`");

@@ -98,6 +98,9 @@ pub fn load_configuration(
     findings: &mut Findings,
 ) -> Option<Configuration> {
     let manifest = manifest::read(tree, findings)?;
+    if !load::has_environment(&manifest, &facts.environment, findings) {
+        return None;
+    }
     ConfigurationManager::new(tree, &manifest, facts, secrets).load(name, findings).configuration
 }
 
@@ -113,6 +116,9 @@ pub fn load(
     name: &str,
     findings: &mut Findings,
 ) -> Option<Configuration> {
+    if !load::has_environment(manifest, &facts.environment, findings) {
+        return None;
+    }
     let mut found = Findings::new();
     let manager = ConfigurationManager::new(tree, manifest, facts, secrets).with_remotes(remotes);
     let configuration = manager.load(name, &mut found).configuration;

@@ -1,6 +1,7 @@
 //! `get` and `set`: one value of a configuration in a checkout.
 
 use crate::host::headfast;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -54,6 +55,12 @@ fn repository() -> tempfile::TempDir {
 
 fn read(dir: &Path, path: &str) -> String {
     fs::read_to_string(dir.join(path)).unwrap()
+}
+
+/// Returns all files of a folder.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(Result::unwrap).filter(|it| it.path().is_file());
+    entries.map(|it| (it.file_name().into_string().unwrap(), fs::read(it.path()).unwrap())).collect()
 }
 
 #[test]
@@ -154,4 +161,37 @@ fn x25_get_and_check_exit_non_zero_on_fault() {
     headfast(dir.path(), &["get", "motd"]).ends(3).says(&["E_SYNTAX"]);
     headfast(dir.path(), &["set", "motd", "x"]).ends(3);
     headfast(dir.path(), &["check"]).ends(3);
+}
+
+#[test]
+fn m62_bad_arguments_end_with_an_error_that_says_what_to_do_and_change_nothing() {
+    let dir = repository();
+    let before = files(dir.path());
+    for (args, code, says) in [
+        (&["server..port", "1"][..], 2, &["E_USAGE", "`.port` is not a key", "write keys as in"][..]),
+        (&["\"server.port", "1"], 2, &["E_USAGE", "write keys as in"]),
+        (&["", "1"], 2, &["E_USAGE", "say which key", "`server.port`"]),
+        (&["server.port"], 2, &["VALUE"]),
+        (&["server.port", "many"], 3, &["E_TYPE", "must be an integer", "write digits only"]),
+        (&["hosts", "a"], 3, &["E_TYPE", "must be a list", "write it as JSON"]),
+        (&["hosts.2.name", "a", "--configuration", "ap"], 3, &["E_REFERENCE", "did you mean `app`?"]),
+        (&["motd", "a", "--configuration", "other"], 3, &["E_REFERENCE", "no configuration `other`", "has app"]),
+        (&["motd", "a", "--environment", "produktion"], 3, &["E_ENVIRONMENT", "did you mean `production`?"]),
+        (&["motd", "a", "--environment", "../b/\"{{ x }}\""], 3, &["E_ENVIRONMENT", "add it under `environments`"]),
+        (&["hosts.7", "a"], 3, &["E_REFERENCE", "`7` is no position in a list of 2", "the next one is `2`"]),
+        (&["hosts.-1", "a"], 3, &["E_REFERENCE", "the next one is `2`"]),
+        (&["motd", "a", "--variable", "APP"], 2, &["KEY=VALUE"]),
+    ] {
+        headfast(dir.path(), &[&["set"], args].concat()).ends(code).says(says);
+        assert_eq!(files(dir.path()), before, "{args:?}");
+    }
+    for (args, code, says) in [
+        (&["server..port"][..], 2, &["E_USAGE", "write keys as in"][..]),
+        (&["motd", "--configuration", "other"], 3, &["E_REFERENCE", "has app"]),
+        (&["motd", "--environment", "produktion"], 3, &["E_ENVIRONMENT", "did you mean `production`?"]),
+        (&["hosts.7"], 2, &["E_NOT_FOUND"]),
+        (&["motd", "--format", "xml"], 2, &["it must be yaml, json, toml, env or ini"]),
+    ] {
+        headfast(dir.path(), &[&["get"], args].concat()).ends(code).says(says);
+    }
 }

@@ -132,10 +132,11 @@ impl<'a> ConfigurationManager<'a> {
     fn make(&self, name: &str, is_judged: bool, findings: &mut Findings) -> Loaded {
         let Some(spec) = self.manifest.configurations.get(name) else {
             let finding = Finding::error(Code::REFERENCE, format!("there is no configuration `{name}`"));
-            let near = nearest(name, self.manifest.configurations.keys().map(String::as_str));
-            findings.push(match near {
+            let names: Vec<&str> = self.manifest.configurations.keys().map(String::as_str).collect();
+            findings.push(match nearest(name, names.iter().copied()) {
                 Some(near) => finding.hint(format!("did you mean `{near}`?")),
-                None => finding,
+                None if names.is_empty() => finding.hint("declare it under `configurations` in the manifest"),
+                None => finding.hint(format!("the manifest has {}", names.join(", "))),
             });
             return Loaded::default();
         };
