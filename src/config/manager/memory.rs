@@ -49,6 +49,8 @@ pub(super) struct Ingredients {
     pub(super) version_key: String,
     /// The path and id of the schema.
     pub(super) schema: Option<(String, ObjectId)>,
+    /// The paths and ids of the migrations, whether a layer needs them or not.
+    pub(super) migrations: Vec<(String, ObjectId)>,
     /// The paths and ids of the layers; of those that are made from variables, the prefix and the variables.
     pub(super) layers: Vec<Ingredient>,
     /// Whether it was held against its schema.

@@ -27,7 +27,7 @@ pub trait Documents {
     /// Parses a document, and decrypts it when it is encrypted.
     fn open(&self, file: &Arc<str>, bytes: &[u8], format: Format, findings: &mut Findings) -> Option<Document>;
 
-    /// Reads the migrations in a folder of the repository.
+    /// Reads the migrations in a folder of the repository; they depend on its own files and on nothing else.
     fn migrations(
         &self,
         tree: &dyn Tree,
@@ -147,6 +147,7 @@ impl<'a> ConfigurationManager<'a> {
             version,
             version_key: spec.version_key.clone(),
             schema: None,
+            migrations: Vec::new(),
             layers: Vec::new(),
             is_judged,
         };
@@ -251,11 +252,7 @@ impl Loader<'_> {
             }
             (asked.into_inner(), (configuration, found))
         };
-        // What migrations make of a document depends on more files than are looked at here.
-        let (mut configuration, found) = match self.migrations {
-            None => manager.memory.made(&self.ingredients, &lookup, make),
-            Some(_) => make().1,
-        };
+        let (mut configuration, found) = manager.memory.made(&self.ingredients, &lookup, make);
         findings.extend(found);
         configuration.environment.clone_from(environment);
         Some(configuration)
@@ -303,6 +300,10 @@ impl Loader<'_> {
         if let (Some(folder), Some(_)) = (&self.spec.migrations, self.version) {
             self.loaded.inputs.push(folder.value.clone());
             self.migrations = self.manager.documents.migrations(self.manager.tree, folder, findings);
+            // A folder that cannot be listed is an error that was pushed already.
+            let files = self.manager.tree.list(&folder.value).ok().flatten().unwrap_or_default();
+            self.ingredients.migrations =
+                files.into_iter().map(|it| (format!("{}/{}", folder.value, it.name.escape_ascii()), it.id)).collect();
         }
     }
 

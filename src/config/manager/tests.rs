@@ -82,15 +82,26 @@ impl Documents for Plain {
         Some(Document { is_sealed: node.get("sealed").is_some(), node: node.into() })
     }
 
-    fn migrations(&self, _: &dyn Tree, _: &Located<String>, _: &mut Findings) -> Option<Box<dyn Migrations>> {
-        Some(Box::new(Plain))
+    fn migrations(
+        &self,
+        tree: &dyn Tree,
+        folder: &Located<String>,
+        findings: &mut Findings,
+    ) -> Option<Box<dyn Migrations>> {
+        let file = tree.read_file(&format!("{}/0002-add.yaml", folder.value), 9, &folder.place);
+        let (_, content) =
+            file.map_err(|it| findings.push(it)).ok()?.unwrap_or_else(|| (ObjectId::new(""), b"true".into()));
+        Some(Box::new(Adds(serde_json::from_slice(&content).expect("is JSON"))))
     }
 }
 
-impl Migrations for Plain {
+/// Migrations that add a value.
+struct Adds(Json);
+
+impl Migrations for Adds {
     fn document(&self, node: Node, from: u32, to: u32, _: &mut Findings) -> Option<MigratedDocument> {
         assert_eq!((from, to), (1, 2));
-        let below = crate::config::testing::tree("m/0002-add.yaml", json!({"added": true, "new": 0}));
+        let below = crate::config::testing::tree("m/0002-add.yaml", json!({"added": self.0, "new": 0}));
         let Value::Map(map) = node.value else { return None };
         let rename = |it: Entry| Entry { key: it.key.replace("old", "new"), ..it };
         let node = Node { value: Value::Map(map.into_iter().map(rename).collect()), ..node };
@@ -290,7 +301,17 @@ fn m28_a_valid_load_gives_nothing_when_invalid_and_warnings_do_not_block() {
 #[test]
 fn a_memory_that_is_shared_changes_nothing() {
     let memory = Arc::new(Memory::default());
+    let headfast = HEADFAST.replace("    schema: ", "    schema_version: 2\n    migrations: m\n    schema: ");
+    let migrated = |folder: &str, added: &str| {
+        let (headfast, file) = (headfast.replace(" m\n", &format!(" {folder}\n")), format!("{folder}/0002-add.yaml"));
+        let old = "schema_version: 1\nold: 1\n";
+        tree(&[("headfast.yaml", &headfast), ("config/app.yaml", old), (&file, added), ("m/README.md", "")])
+    };
     let trees = [
+        migrated("m", "1"),
+        migrated("m", "2"),
+        migrated("n", "2"),
+        tree(&[("headfast.yaml", &headfast), ("m/0002-add.yaml", "3")]),
         tree(&[]),
         tree(&[("config/app.yaml", "server: {port: ${PORT:-many}}\nhost: ${NOBODY}\n")]),
         tree(&[("schemas/app.yaml", "properties: {list: {type: string}}\n")]),
@@ -317,4 +338,12 @@ fn a_memory_that_is_shared_changes_nothing() {
         n_wrong += usize::from(alone.1.has_errors());
     }
     assert!(n_wrong > 10, "mistakes are remembered, too: {n_wrong}");
+    // What migrations made is remembered as well.
+    let (tree, facts) = (&trees[0], facts());
+    let manifest = manifest::read(tree, &mut Findings::new()).expect("the manifest is right");
+    let load = || {
+        let manager = ConfigurationManager::new(tree, &manifest, &facts, &Plain).with_memory(&memory);
+        manager.load("app", &mut Findings::new()).configuration.expect("it is loaded").merged
+    };
+    assert!(Arc::ptr_eq(&load(), &load()));
 }
