@@ -21,7 +21,7 @@ pub use manager::{
     ConfigurationManager, Document, Documents, Loaded, Memory, MigratedDocument, Migrations, validate_configuration,
 };
 pub use merge::merge;
-pub use owner::{owner, value_of};
+pub use owner::{is_file_layer, owner, value_of};
 pub use ready::{BUILTIN, Ready};
 pub use remotes::{NoRemotes, Remotes};
 pub use rules::{Field, Kind, Rules};

@@ -23,7 +23,7 @@ pub fn owner<'a>(
     let winner = origins.iter().find(|it| it.wins).filter(|it| is_given(it.layer));
     let Some(winner) = winner else {
         let files = configuration.layers.iter().rev().map(|it| it.name.as_str());
-        let files = files.filter(|it| is_file(it) && !is_remote(it));
+        let files = files.filter(|it| is_file_layer(it) && !is_remote(it));
         return files.into_iter().find(|it| !is_sealed(it)).ok_or_else(|| {
             let message = format!("`{}` has no layer that is a file in plain text", configuration.name);
             refusal(message).hint("add a file to its `layers`")
@@ -31,7 +31,7 @@ pub fn owner<'a>(
     };
     let refused = |message: String| refusal(message).at(winner.place);
     match winner.layer {
-        layer if !is_file(layer) => {
+        layer if !is_file_layer(layer) => {
             let message = format!("`{}` comes from `{layer}`, which wins over every file below it", dotted(path));
             Err(refused(message).hint("change the variable, or name a layer above it with `--layer`"))
         }
@@ -55,7 +55,7 @@ fn is_given(layer: &str) -> bool {
 }
 
 /// Returns whether a layer is a file; others are named without an extension or with a colon.
-fn is_file(layer: &str) -> bool {
+pub fn is_file_layer(layer: &str) -> bool {
     is_given(layer) && layer != "set" && !layer.starts_with("env:")
 }
 

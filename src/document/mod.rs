@@ -83,6 +83,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// The extensions that tell a format.
+    pub const EXTENSIONS: [&str; 9] = ["cfg", "conf", "env", "ini", "json", "jsonc", "toml", "yaml", "yml"];
+
     /// Returns the format that a file name's extension stands for.
     pub fn of_path(path: &str) -> Option<Format> {
         let name = path.rsplit('/').next().unwrap_or(path);

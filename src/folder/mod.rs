@@ -18,7 +18,7 @@ use crate::manifest::{self, Facts, Manifest};
 use crate::pipeline;
 use crate::place::Place;
 use crate::remote::RemoteStore;
-use crate::revision::{EntryKind, Overlay, Tree};
+use crate::revision::{EntryKind, Overlay, Tree, TreeEntry};
 use crate::secrets::{self, SecretManager};
 use crate::settings::{AgeSources, Surroundings};
 use chrono::Utc;
@@ -34,6 +34,10 @@ const ENVIRONMENT: &str = "ENVIRONMENT";
 const DEFAULT_ENVIRONMENT: &str = "development";
 /// What places say of the sources that a program names.
 const SOURCES: &str = "sources";
+/// The layer of a configuration that has none, for a manifest must name one: `.git` is no part of a tree.
+const ABSENT: &str = ".git/none.yaml?";
+/// The extensions of schemas.
+const SCHEMAS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// A folder of configurations, and those that were loaded from it.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ struct Loaded {
 
 impl ConfigurationFolder {
     /// Opens a folder, which is made when it does not exist, in the environment that the variable `ENVIRONMENT` names, or
-    /// `development`.
+    /// `development`. What cannot be the name of a folder there is refused.
     ///
     /// References and sources see the variables of the process; the identities for SOPS files come from `SOPS_AGE_KEY` and
     /// `SOPS_AGE_KEY_FILE`, and none are needed where no file is encrypted.
@@ -74,6 +78,7 @@ impl ConfigurationFolder {
             around.variables.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
         let environment = variables.get(ENVIRONMENT).filter(|it| !it.is_empty());
         let environment = environment.cloned().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
+        named(&environment, "an environment", &Place::whole(&format!("env:{ENVIRONMENT}")))?;
         let facts = Facts { host: around.host_name.clone(), labels: BTreeMap::new(), environment, variables };
         Ok(ConfigurationFolder {
             dir: dir.to_owned(),
@@ -146,7 +151,7 @@ impl ConfigurationFolder {
             let read = bytes(path).ok().flatten();
             read.is_none_or(|it| secrets::is_sops_text(&it.1, Format::of_path(path)))
         };
-        let is_given = configuration.layers.iter().any(|it| Format::of_path(&it.name).is_some());
+        let is_given = configuration.layers.iter().any(|it| config::is_file_layer(&it.name));
         let file = match config::owner(&configuration, key.steps(), &is_sealed) {
             Ok(layer) => layer.to_owned(),
             Err(_) if !is_given && sources.is_none() => format!("{name}.yaml"),
@@ -163,6 +168,13 @@ impl ConfigurationFolder {
         let is_known = |it: &Finding| before.iter().any(|old| (old.code, &old.message) == (it.code, &it.message));
         let fresh: Findings = after.into_iter().filter(|it| it.severity == Severity::Error && !is_known(it)).collect();
         let Some(changed) = changed.filter(|_| !fresh.has_errors()) else { return Err(fresh) };
+        let origins = changed.origins_at(key.steps());
+        let winner = origins.iter().find(|it| it.wins);
+        if winner.is_none_or(|it| it.layer != file) {
+            let above = winner.map_or("a layer above it", |it| it.layer);
+            let message = format!("`{key}` of `{file}` would not count: `{above}` wins");
+            return Err(only(Finding::error(Code::SET, message).hint(format!("change it in `{above}`"))));
+        }
         replace(&self.dir.join(&file), old.as_deref(), &new).map_err(only)?;
         self.keep(name, sources, changed);
         Ok(())
@@ -186,8 +198,17 @@ impl ConfigurationFolder {
     }
 
     fn made(&self, name: &str, sources: Option<&[String]>, findings: &mut Findings) -> Option<Configuration> {
+        let refused = |it: Finding| findings.push(Finding { place: None, ..it });
+        named(name, "a configuration", &Place::whole(SOURCES)).map_err(refused).ok()?;
         let tree = self.tree().map_err(|it| findings.push(it)).ok()?;
-        let layers = self.layers(name, sources, &tree).map_err(|it| findings.push(it)).ok()?;
+        let mut refuse = |it: Finding| findings.push(it);
+        let layers: Vec<String> = match sources {
+            None => self.found(name, &tree).map_err(refuse).ok()?,
+            Some(sources) => sources.iter().filter_map(|it| self.layer(it).map_err(&mut refuse).ok()).collect(),
+        };
+        if layers.is_empty() && sources.is_some_and(|it| !it.is_empty()) {
+            return None;
+        }
         if let Some(configuration) = self.assemble(name, &layers, &tree, findings) {
             return Some(configuration);
         }
@@ -207,9 +228,17 @@ impl ConfigurationFolder {
         tree: &dyn Tree,
         findings: &mut Findings,
     ) -> Option<Configuration> {
-        let manifest = self.manifest(name, layers, tree, findings)?;
-        let mut configuration =
-            pipeline::load(tree, &manifest, &self.facts, &self.secrets, &self.remotes, name, findings)?;
+        let mut found = Findings::new();
+        let configuration = self
+            .manifest(name, layers, tree, &mut found)
+            .and_then(|it| pipeline::load(tree, &it, &self.facts, &self.secrets, &self.remotes, name, &mut found));
+        // Nobody wrote the manifest, so that its lines mean nothing to anybody.
+        let placed = |it: Finding| match &it.place {
+            Some(place) if *place.file == *SOURCES => Finding { line_text: None, ..it.at(&Place::whole(SOURCES)) },
+            _ => it,
+        };
+        findings.extend(found.into_iter().map(placed).collect());
+        let mut configuration = configuration?;
         configuration.loaded_at = Some(Utc::now());
         configuration.version = self.commit();
         Some(configuration)
@@ -217,16 +246,19 @@ impl ConfigurationFolder {
 
     /// Returns a manifest that declares one configuration.
     fn manifest(&self, name: &str, layers: &[String], tree: &dyn Tree, findings: &mut Findings) -> Option<Manifest> {
-        let schemas = ["json", "yaml", "yml"].map(|it| format!("schemas/{name}.{it}"));
-        let schema = schemas.into_iter().find(|it| matches!(tree.find(it), Ok(Some(_))));
-        let mut configuration = json!({"layers": layers});
-        if let Some(schema) = schema {
+        let schema = self.found_in("schemas/", name, &SCHEMAS, tree).map_err(|it| findings.push(it)).ok()?;
+        let mut configuration = match layers {
+            [] => json!({"layers": [ABSENT]}),
+            layers => json!({"layers": layers}),
+        };
+        if let Some(schema) = schema.into_iter().next() {
             configuration["schema"] = schema.into();
         }
         let text = json!({
             "version": 1,
             "environments": {&self.facts.environment: {"type": "development"}},
             "configurations": {name: configuration},
+            "targets": {},
         });
         let (file, limits) = (Arc::from(SOURCES), Limits::default());
         let text = text.to_string();
@@ -261,15 +293,7 @@ impl ConfigurationFolder {
     fn found(&self, name: &str, tree: &dyn Tree) -> Result<Vec<String>, Finding> {
         let mut layers = Vec::new();
         for folder in [String::new(), format!("environments/{}/", self.facts.environment)] {
-            let listed =
-                tree.list(folder.trim_end_matches('/')).map_err(|it| Finding::error(Code::IO, it.to_string()))?;
-            for entry in listed.into_iter().flatten().filter(|it| it.kind != EntryKind::Directory) {
-                let Ok(file) = String::from_utf8(entry.name) else { continue };
-                let is_own = file.rsplit_once('.').is_some_and(|it| it.0 == name);
-                if is_own && Format::of_path(&file).is_some() {
-                    layers.push(format!("{folder}{file}"));
-                }
-            }
+            layers.extend(self.found_in(&folder, name, &Format::EXTENSIONS, tree)?);
         }
         let upper = |it: char| if it.is_ascii_alphanumeric() { it.to_ascii_uppercase() } else { '_' };
         let prefix: String = name.chars().map(upper).chain(['_']).collect();
@@ -277,6 +301,27 @@ impl ConfigurationFolder {
             layers.push(format!("env:{prefix}"));
         }
         Ok(layers)
+    }
+
+    /// Finds the files of a configuration in one folder, whose path is empty or ends with `/`. No other file is looked at.
+    fn found_in(&self, folder: &str, name: &str, extensions: &[&str], tree: &dyn Tree) -> Result<Vec<String>, Finding> {
+        let is_link = |it: TreeEntry| it.kind == EntryKind::Link;
+        for (end, _) in folder.match_indices('/') {
+            if tree.find(&folder[..end]).is_ok_and(|it| it.is_some_and(is_link)) {
+                let message = format!("`{}` is a symbolic link, which is not followed", &folder[..end]);
+                return Err(Finding::error(Code::SHAPE, message).at(&Place::whole(&folder[..end])));
+            }
+        }
+        let mut files = Vec::new();
+        for extension in extensions {
+            let file = format!("{folder}{name}.{extension}");
+            // Of one that cannot be read, the loader says why.
+            let is_there = |it: Option<TreeEntry>| it.is_some_and(|it| it.kind != EntryKind::Directory);
+            if tree.find(&file).map_or(true, is_there) {
+                files.push(file);
+            }
+        }
+        Ok(files)
     }
 
     fn tree(&self) -> Result<WorkTree, Finding> {
@@ -288,6 +333,13 @@ impl ConfigurationFolder {
         let checkout = git::Checkout::discover(&self.dir).ok()??;
         Some(checkout.head().ok()??.to_string())
     }
+}
+
+/// Refuses what cannot stand in paths.
+fn named(name: &str, what: &str, place: &Place) -> Result<(), Finding> {
+    let mut findings = Findings::new();
+    manifest::check_name(name, what, place, &mut findings);
+    findings.into_iter().next().map_or(Ok(()), Err)
 }
 
 fn unknown(name: &str) -> Finding {

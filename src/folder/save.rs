@@ -1,10 +1,11 @@
 //! Configurations written to files again.
 
 use super::{ConfigurationFolder, file, replace, unknown};
-use crate::config::{Configuration, merge};
+use crate::config::{Configuration, is_file_layer, merge};
 use crate::document::{Format, Map, Node, Value, emit};
 use crate::finding::{Code, Finding};
 use crate::place::Place;
+use crate::secrets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ impl ConfigurationFolder {
     ///
     /// What comes from variables, from the schema and out of encrypted files is not written, and references stay
     /// references: who loads the file in the same surroundings gets the same values, and no secret lies about. A file that
-    /// is there is replaced.
+    /// is there is replaced, unless it is encrypted: its secrets would be gone.
     pub fn save(&self, name: &str, path: &Path) -> Result<(), Finding> {
         let configuration = self.get(name).ok_or_else(|| unknown(name))?;
         let format = path.to_str().and_then(Format::of_path).ok_or_else(|| {
@@ -27,11 +28,11 @@ impl ConfigurationFolder {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|it| file::failed("make", folder, &it))?;
         }
-        let old = match fs::read(path) {
-            Ok(old) => Some(old),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(file::failed("read", path, &error)),
-        };
+        let old = file::current(path)?;
+        if old.as_ref().is_some_and(|it| secrets::is_sops_text(it, Some(format))) {
+            let message = format!("{} is encrypted, and its secrets would be gone", path.display());
+            return Err(Finding::error(Code::SET, message).hint("save under another name"));
+        }
         replace(path, old.as_deref(), text.as_bytes())
     }
 
@@ -48,7 +49,7 @@ impl ConfigurationFolder {
 /// Returns what people wrote of a configuration.
 fn written(configuration: &Configuration) -> Node {
     let empty = Node::new(Value::Map(Map::new()), Place::whole(&configuration.name));
-    let is_written = |name: &str| name == "set" || Format::of_path(name).is_some();
+    let is_written = |name: &str| name == "set" || is_file_layer(name);
     let layers = configuration.layers.iter().filter(|it| is_written(&it.name));
     plain(layers.fold(empty, |base, it| merge(base, Node::clone(&it.node))))
 }

@@ -1,9 +1,10 @@
 //! headfast as a library: a folder of configurations, and the names at the crate's root.
 
-use headfast::document::{Node, Value};
+use headfast::document::{Format, Node, Value};
 use headfast::finding::{Code, Findings};
 use headfast::folder::ConfigurationFolder;
 use headfast::settings::Surroundings;
+use headfast::{SecretManager, encrypt_configuration};
 use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -77,6 +78,7 @@ fn m11_m12_the_source_names_every_contributor() {
     // Nothing at all.
     assert_eq!(loaded(&mut folder, "other"), json!({}));
     assert_eq!(folder.get("other").unwrap().source(), "no sources found");
+    assert_eq!(folder.load_from("my-app", &[], &mut Findings::new()).unwrap().source(), "no sources found");
 }
 
 #[test]
@@ -102,12 +104,19 @@ fn m14_m10_sources_of_every_kind_and_one_that_fails_does_not_block_the_others() 
         folder(&[("base.yaml", "a: ${HOST:-localhost}\nb: 1\n"), ("broken.json", "{"), ("sub/top.toml", "b = 2\n")]);
     let mut folder = opened(&dir, &[("HOST", "web"), ("X_C", "3")]);
     let top = format!("file://{}/sub/top.toml", dir.path().display());
-    let sources = ["file://base.yaml", "file://broken.json", "file://missing.yaml", &top, "env://X_"];
+    let sources = [
+        "file:///etc/hostname.yaml",
+        "file://base.yaml",
+        "file://broken.json",
+        "file://missing.yaml",
+        &top,
+        "env://X_",
+    ];
     let mut findings = Findings::new();
     let configuration = folder.load_from("app", &sources, &mut findings).unwrap();
     assert_eq!(configuration.merged.to_json(), json!({"a": "web", "b": 2, "c": "3"}));
     let files: Vec<&str> = findings.iter().map(|it| &*it.place.as_ref().unwrap().file).collect();
-    assert_eq!(files, ["broken.json", "sources"], "each is told once: {findings:?}");
+    assert_eq!(files, ["sources", "broken.json", "sources"], "each is told once: {findings:?}");
 }
 
 #[test]
@@ -287,6 +296,123 @@ fn x17_a_file_that_others_cannot_read_keeps_its_mode() {
     assert_eq!(fs::metadata(dir.path().join("app.yaml")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+/// Loads a configuration that cannot be, and returns what is wrong.
+fn refused(folder: &mut ConfigurationFolder, name: &str) -> Vec<Code> {
+    let mut findings = Findings::new();
+    assert!(folder.load(name, &mut findings).is_none(), "{name}");
+    findings.iter().map(|it| it.code).collect()
+}
+
+#[test]
+fn x17_a_name_or_environment_that_is_no_name_is_refused_and_nothing_is_written() {
+    let outer = folder(&[("x.yaml", "a: 1\n"), ("inner/sub/y.yaml", "a: 1\n")]);
+    let dir = outer.path().join("inner");
+    let mut folder = ConfigurationFolder::open_in(&dir, &around(&[])).unwrap();
+    for name in ["", "../x", "sub/y", "/etc/x", "a b", ".", "..", "-", "a\n", "${HOME}", "{{ host }}"] {
+        assert_eq!(refused(&mut folder, name), [Code::VALUE], "{name:?}");
+        assert!(folder.load_from(name, &["sub/y.yaml"], &mut Findings::new()).is_none(), "{name:?}");
+        assert!(folder.load_valid(name, &mut Findings::new()).is_none(), "{name:?}");
+        assert!(folder.set(name, "a", &Value::Int(2)).is_err(), "{name:?}");
+        assert!(folder.backup(name).is_err(), "{name:?}");
+    }
+    for environment in ["../production", "a/b", "Prod Env", "{{ host }}", "a\"b", "..", "ü"] {
+        let error = ConfigurationFolder::open_in(&dir, &around(&[("ENVIRONMENT", environment)])).unwrap_err();
+        assert_eq!((error.code, error.place.unwrap().to_string()), (Code::VALUE, "env:ENVIRONMENT".to_owned()));
+    }
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is new");
+    assert_eq!(fs::read_to_string(outer.path().join("x.yaml")).unwrap(), "a: 1\n");
+}
+
+#[test]
+fn m07_a_folder_that_is_a_link_is_not_left_out_silently() {
+    for (link, to) in [("environments/production", "../staging"), ("environments", "all"), ("schemas", "all")] {
+        let dir = folder(&[("app.yaml", "a: 1\n"), ("staging/app.yaml", "a: 2\n"), ("all/app.json", "{}")]);
+        let link = dir.path().join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        assert_eq!(refused(&mut opened(&dir, &[("ENVIRONMENT", "production")]), "app"), [Code::SHAPE], "{link:?}");
+    }
+}
+
+#[test]
+fn m07_files_of_others_are_not_read() {
+    let dir = folder(&[("app.yaml", "a: 1\n"), ("app.txt", "x"), ("app", "x")]);
+    // To hash it would take an hour.
+    fs::File::create(dir.path().join("huge.log")).unwrap().set_len(1 << 40).unwrap();
+    assert_eq!(loaded(&mut opened(&dir, &[]), "app"), json!({"a": 1}));
+}
+
+#[test]
+fn m14_what_is_wrong_with_a_source_names_no_line_of_a_file_that_nobody_wrote() {
+    let dir = folder(&[("sources", "{}\n"), ("a.yaml", "a: 1\n")]);
+    let mut folder = opened(&dir, &[]);
+    for source in ["missing.yaml", "a.docx", "env://1 x", "http://h/", "../a.yaml", ""] {
+        let mut findings = Findings::new();
+        assert!(folder.load_from("app", &[source], &mut findings).is_none(), "{source}");
+        for finding in findings.iter() {
+            let place = finding.place.as_ref().map(ToString::to_string);
+            assert_eq!((place.as_deref(), &finding.line_text), (Some("sources"), &None), "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn m62_a_value_that_would_not_count_is_refused() {
+    let dir = folder(&[
+        ("app.yaml", "server: {port: 1}\n"),
+        ("environments/development/app.yaml", "server: {port: 2}\nname: a\n"),
+    ]);
+    let mut folder = opened(&dir, &[("APP_SERVER", "text"), ("ONLY_PORT", "1")]);
+    loaded(&mut folder, "app");
+    loaded(&mut folder, "only");
+    for (name, key) in [("app", "server.port"), ("only", "port")] {
+        let refused = folder.set(name, key, &Value::Int(3)).unwrap_err();
+        let codes: Vec<Code> = refused.iter().map(|it| it.code).collect();
+        assert_eq!(codes, [Code::SET], "{name} {key}");
+    }
+    assert!(!dir.path().join("only.yaml").exists());
+    assert_eq!(fs::read_to_string(dir.path().join("app.yaml")).unwrap(), "server: {port: 1}\n");
+    // Beside the variable there is room.
+    folder.set("only", "name", &Value::Int(3)).unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("only.yaml")).unwrap(), "name: 3\n");
+}
+
+#[test]
+fn x19_no_secret_is_saved_and_no_encrypted_file_link_or_pipe_replaced() {
+    let key = include_str!("../fixtures/sops/keys/k1.txt");
+    let sealed = "db: {password: hunter2, user: app}\nlist: [hunter2]\n";
+    let dir = folder(&[("app.yaml", "db: {host: a, password: none}\n"), ("real.yaml", "a: 1\n")]);
+    let recipients = SecretManager::new(&[key]).unwrap().recipients();
+    let mut random = |bytes: &mut [u8]| {
+        rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
+    };
+    let (file, now) = (std::sync::Arc::from("app.yaml"), "2026-11-23T09:08:07Z");
+    let rule = headfast::secrets::Rule::default();
+    let sealed =
+        encrypt_configuration(&file, sealed.as_bytes(), Format::Yaml, &recipients, &rule, now, &mut random).unwrap();
+    fs::create_dir_all(dir.path().join("environments/development")).unwrap();
+    let overlay = dir.path().join("environments/development/app.yaml");
+    fs::write(&overlay, &sealed).unwrap();
+    let variables = [("SOPS_AGE_KEY", key)];
+    let mut folder = opened(&dir, &variables);
+    let values = loaded(&mut folder, "app");
+    assert_eq!(values["db"]["password"], "hunter2");
+    for path in [folder.backup("app").unwrap(), dir.path().join("new.json"), dir.path().join("app.yaml")] {
+        folder.save("app", &path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("host") && !text.contains("hunter2"), "{text}");
+    }
+    assert_eq!(loaded(&mut opened(&dir, &variables), "app"), values, "what is saved lies below the secrets");
+    let (link, pipe) = (dir.path().join("link.yaml"), dir.path().join("pipe.yaml"));
+    std::os::unix::fs::symlink("real.yaml", &link).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&overlay, &link, &pipe] {
+        assert_eq!(folder.save("app", path).unwrap_err().code, Code::SET, "{path:?}");
+    }
+    assert_eq!(fs::read(&overlay).unwrap(), sealed);
+    assert_eq!(fs::read_to_string(dir.path().join("real.yaml")).unwrap(), "a: 1\n");
+}
+
 /// The names of DESIGN.md section 10, at the crate's root; and a configuration needs no secret.
 #[test]
 fn m63_every_name_is_at_the_root_and_secrets_are_optional() {
@@ -300,7 +426,8 @@ fn m63_every_name_is_at_the_root_and_secrets_are_optional() {
     let tree = headfast::revision::MemoryTree::new([
         (
             "headfast.yaml",
-            "version: 1\nenvironments: {dev: {type: development}}\nconfigurations: {app: {layers: [a.yaml]}}\n",
+            "version: 1\nenvironments: {dev: {type: development}}\nconfigurations: {app: {layers: [a.yaml]}}\n\
+             targets: {}\n",
         ),
         ("a.yaml", "a: 1\n"),
     ]);
