@@ -5,10 +5,11 @@ use super::exit::{Exit, Failure};
 use super::scene::{Place, PlaceArgs, key};
 use super::ui::Ui;
 use crate::config::{Configuration, Layer, difference, owner, value_of};
-use crate::document::{Format, KeyPath, Node, Value, edit};
+use crate::document::{self, Format, KeyPath, Limits, MergeKeys, Node, Value, edit};
 use crate::finding::{Code, Finding, Findings, Severity};
 use crate::folder::replace;
 use crate::manifest::LayerSource;
+use crate::plan::{self, DiffLimits};
 use crate::render::escaped;
 use crate::revision::{EntryKind, Overlay};
 use crate::secrets;
@@ -34,6 +35,9 @@ pub struct Args {
     /// Take the value for text, whatever it looks like
     #[arg(long)]
     string: bool,
+    /// Show the change of the file as a diff, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     place: PlaceArgs,
     /// Print JSON
@@ -46,6 +50,16 @@ struct Edited {
     layer: String,
     old: Option<Vec<u8>>,
     new: Vec<u8>,
+}
+
+impl Edited {
+    fn is_change(&self) -> bool {
+        self.old.as_ref() != Some(&self.new)
+    }
+
+    fn diff(&self) -> String {
+        plan::unified(&self.layer, self.old.as_deref(), Some(&self.new), false, DiffLimits::default())
+    }
 }
 
 /// Sets the value.
@@ -63,12 +77,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     };
     let layer = layer(args, &place, &old, &key)?;
     let edited = edited(&place.checkout, layer, &key, &value)?;
+    if let Some(finding) = renamed(&old, &edited, &key) {
+        return Err(Failure::new(finding));
+    }
     let new = judged(&place, &edited, &before, &key, &value)?;
-    let is_changed = edited.old.as_ref() != Some(&edited.new);
-    if is_changed {
+    if edited.is_change() && !args.dry_run {
         replace(&args.place.repo.join(&edited.layer), edited.old.as_deref(), &edited.new).map_err(Failure::new)?;
     }
-    said(args, ui, &edited.layer, &key, (&old, &new), is_changed)
+    said(args, ui, &edited, &key, (&old, &new))
 }
 
 /// Returns the file that the value goes into.
@@ -128,6 +144,22 @@ fn edited(checkout: &Checkout, layer: String, key: &KeyPath, value: &Value) -> R
     Ok(Edited { layer, old, new })
 }
 
+/// Returns why a key cannot be set that a migration moves: in the file it has another name.
+fn renamed(old: &Configuration, edited: &Edited, key: &KeyPath) -> Option<Finding> {
+    let layer = old.layers.iter().find(|it| it.name == edited.layer && it.migrated.is_some())?;
+    let (file, limits) = (Arc::from(edited.layer.as_str()), Limits::default());
+    let (format, text) = (Format::of_path(&edited.layer)?, edited.old.as_deref()?);
+    let written = document::parse(format, &file, text, &limits, MergeKeys::Apply, &mut Findings::new())?;
+    let is_there = |it: &Node| it.at(key.steps()).is_some();
+    (is_there(&written) != is_there(&layer.node)).then(|| other_name(layer, key))
+}
+
+fn other_name(layer: &Layer, key: &KeyPath) -> Finding {
+    let note = layer.migrated.as_deref().unwrap_or("is migrated");
+    let message = format!("`{key}` has another name in `{}`, which {note}", layer.name);
+    refusal(message).hint("change the file with an editor, or bring it to the newest version first")
+}
+
 /// Loads the configuration with the changed file, and refuses the change when its value does not count or is wrong.
 fn judged(
     place: &Place,
@@ -161,9 +193,10 @@ fn hiding(configuration: &Configuration, name: &str, key: &KeyPath, value: &Valu
     let is_text_only = matches!(Format::of_path(name), Some(Format::Env | Format::Ini));
     let stands = layer.and_then(|it| it.node.at(key.steps()));
     if !stands.is_some_and(|it| is_text_only || it.to_json() == wanted.to_json()) {
-        let message =
-            format!("`{key}` of `{name}` has another name in this environment, because the layer is migrated");
-        return Some(refusal(message).hint("change the file with an editor"));
+        return Some(match layer {
+            Some(layer) => other_name(layer, key),
+            None => refusal(format!("`{name}` is no layer of this environment")),
+        });
     }
     let origins = configuration.origins_at(key.steps());
     let winner = origins.iter().find(|it| it.wins);
@@ -186,10 +219,9 @@ fn hiding(configuration: &Configuration, name: &str, key: &KeyPath, value: &Valu
 fn said(
     args: &Args,
     ui: &Ui,
-    layer: &str,
+    edited: &Edited,
     key: &KeyPath,
     (old, new): (&Configuration, &Configuration),
-    is_changed: bool,
 ) -> Result<Exit, Failure> {
     let origins = new.origins_at(key.steps());
     let line = origins.iter().find(|it| it.wins).map_or(0, |it| it.place.line);
@@ -198,13 +230,16 @@ fn said(
             version: wire::VERSION,
             configuration: new.name.clone(),
             key: key.to_string(),
-            layer: layer.to_owned(),
+            layer: edited.layer.clone(),
             line,
-            changed: is_changed,
+            changed: edited.is_change(),
+            diff: args.dry_run.then(|| if edited.is_change() { edited.diff() } else { String::new() }),
         })?;
+    } else if args.dry_run && edited.is_change() {
+        super::plan::unified(ui, &edited.diff())?;
     } else {
-        let what = if is_changed { "set" } else { "stands already" };
-        ui.print(format_args!("{}:{line}: `{}` {what}", escaped(layer), escaped(&key.to_string())))?;
+        let what = if edited.is_change() { "set" } else { "stands already" };
+        ui.print(format_args!("{}:{line}: `{}` {what}", escaped(&edited.layer), escaped(&key.to_string())))?;
     }
     let own = key.steps().join(".");
     let is_other = |it: &&str| !(own.starts_with(it) || it.starts_with(&own));

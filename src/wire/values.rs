@@ -32,6 +32,9 @@ pub struct ConfigurationSet {
     pub layer: String,
     /// The line of the value in it.
     pub line: u32,
-    /// Whether the file changed; it does not when the value stood there already.
+    /// Whether the file changed, or would; it does not when the value stood there already.
     pub changed: bool,
+    /// The change as a unified diff; only with `--dry-run`, which writes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
 }

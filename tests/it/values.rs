@@ -1,10 +1,15 @@
 //! `get` and `set`: one value of a configuration in a checkout.
 
-use crate::host::headfast;
+use crate::host::{Output, headfast};
+use headfast::document::Format;
+use headfast::secrets::Rule;
+use headfast::{SecretManager, encrypt_configuration};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 
 const MANIFEST: &str = "\
 version: 1
@@ -194,4 +199,104 @@ fn m62_bad_arguments_end_with_an_error_that_says_what_to_do_and_change_nothing()
     ] {
         headfast(dir.path(), &[&["get"], args].concat()).ends(code).says(says);
     }
+}
+
+#[test]
+fn m62_a_dry_run_shows_the_change_and_writes_nothing() {
+    let dir = repository();
+    let before = files(dir.path());
+    let set = |args: &[&str]| headfast(dir.path(), &[&["set", "--dry-run"], args].concat());
+    let shown = set(&["server.port", "9090"]).ends(0).says(&["`copy.port` changes with it"]).stdout;
+    insta::assert_snapshot!(shown, @r"
+    --- base.yaml
+    +++ base.yaml
+    @@ -1,6 +1,6 @@
+     # The base.
+     server: &server   # everywhere
+    -  port:  8080   # the port
+    +  port:  9090   # the port
+     
+       host: 'a.example'
+     copy: *server
+    ");
+    assert!(set(&["motd", "5", "--layer", "extra.yaml"]).ends(0).stdout.starts_with("--- /dev/null\n+++ extra.yaml\n"));
+    set(&["server.port", "8080"]).ends(0).says(&["base.yaml:3: `server.port` stands already"]);
+    let json = set(&["server.port", "9090", "--json"]).ends(0).json();
+    assert_eq!((&json["changed"], json["diff"].as_str()), (&true.into(), Some(shown.as_str())));
+    let json = set(&["server.port", "8080", "--json"]).ends(0).json();
+    assert_eq!((&json["changed"], &json["diff"]), (&false.into(), &"".into()));
+    set(&["server.port", "70000"]).ends(3).says(&["E_SCHEMA"]);
+    assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn m62_a_secret_is_redacted_whatever_the_format() {
+    const SECRET: &str = "hunter2-hunter2";
+    let dir = repository();
+    let key = include_str!("../fixtures/sops/keys/k1.txt");
+    let recipients = SecretManager::new(&[key]).unwrap().recipients();
+    let mut random = |bytes: &mut [u8]| {
+        rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
+    };
+    let (file, plain) =
+        (Arc::from("sealed.json"), format!(r#"{{"server": {{"host": "{SECRET}"}}, "motd": "{SECRET}"}}"#));
+    let now = "2026-11-23T09:08:07Z";
+    let rule = Rule::default();
+    let sealed = encrypt_configuration(&file, plain.as_bytes(), Format::Json, &recipients, &rule, now, &mut random);
+    fs::write(dir.path().join("sealed.json"), sealed.unwrap()).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headfast"));
+        command.args(args).current_dir(dir.path()).env_clear().env("HOME", dir.path()).env("SOPS_AGE_KEY", key);
+        Output::of(command.output().unwrap()).ends(0)
+    };
+    for format in ["yaml", "json", "toml", "env", "ini"] {
+        let shown = run(&["get", "server", "--format", format]);
+        assert!(shown.stdout.contains("<redacted>") && shown.stdout.contains("8080"), "{format}: {}", shown.stdout);
+        for args in [&["get", "motd", "--format", format][..], &["get", "motd", "--default", "x", "--format", format]] {
+            assert_eq!(run(args).stdout, "<redacted>\n", "{args:?}");
+        }
+        assert!(!(shown.stdout + &shown.stderr).contains(SECRET), "{format}");
+    }
+    for args in [&["get"][..], &["get", "--json"], &["get", "motd", "--json"], &["get", "server.host", "--json"]] {
+        let shown = run(args);
+        assert!(shown.stdout.contains("<redacted>") && !(shown.stdout + &shown.stderr).contains(SECRET), "{args:?}");
+    }
+    assert_eq!(run(&["get", "motd", "--reveal"]).stdout, format!("{SECRET}\n"), "that is what it would be");
+    // What stands beside a secret in another layer can be set, and shows nothing of it.
+    let shown = run(&["set", "server.port", "9090", "--dry-run"]);
+    assert!(!(shown.stdout + &shown.stderr).contains(SECRET));
+}
+
+#[test]
+fn set_refuses_what_has_another_name_in_a_layer_that_is_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "schema_version: 1\nserver:\n  workers: 4\nmotd: hello\n";
+    fs::create_dir(dir.path().join("m")).unwrap();
+    for (path, content) in [
+        (
+            "headfast.yaml",
+            "version: 1\nenvironments: {production: {type: production}}\nconfigurations:\n  \
+             app: {layers: [base.yaml], schema_version: 2, migrations: m}\ntargets: {}\n",
+        ),
+        ("base.yaml", text),
+        ("m/0002-threads.yaml", "- rename: {from: server.workers, to: server.threads}\n"),
+    ] {
+        fs::write(dir.path().join(path), content).unwrap();
+    }
+    assert_eq!(headfast(dir.path(), &["get", "server.threads"]).ends(0).stdout, "4\n");
+    for key in ["server.threads", "server.workers"] {
+        for layer in [&[][..], &["--layer", "base.yaml"]] {
+            let refused = headfast(dir.path(), &[&["set", key, "8"], layer].concat()).ends(4);
+            refused.says(&[
+                "E_SET",
+                &format!("`{key}` has another name in `base.yaml`"),
+                "from version 1 to 2",
+                "editor",
+            ]);
+            assert_eq!(read(dir.path(), "base.yaml"), text);
+        }
+    }
+    // What no migration touches has one name.
+    headfast(dir.path(), &["set", "motd", "hi"]).ends(0);
+    assert_eq!(read(dir.path(), "base.yaml"), text.replace("hello", "hi"));
 }
