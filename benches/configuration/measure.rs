@@ -27,6 +27,7 @@ impl Cost {
 }
 
 /// Runs a command, which must succeed.
+#[expect(clippy::zombie_processes, reason = "it is waited for, by its id")]
 pub fn measure(command: &mut Command) -> Cost {
     let start = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -233,7 +233,7 @@ fn look_at(
         Ok(looks)
     };
     let mut looks = thread::scope(|scope| {
-        let spawn = || thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, &work);
+        let spawn = || thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
         // Where there is no other thread to be had, this one does it all.
         let others: Vec<_> = (1..n_threads).filter_map(|_| spawn().ok()).collect();
         let own = work();
