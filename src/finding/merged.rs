@@ -58,9 +58,9 @@ impl Findings {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::cpu_time;
     use super::*;
     use std::sync::Arc;
-    use super::super::testing::cpu_time;
     use std::time::Duration;
 
     fn at(line: u32) -> Finding {
