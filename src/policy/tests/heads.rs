@@ -234,3 +234,53 @@ fn places_are_those_of_the_file() {
     ");
     insta::assert_snapshot!(faults(&[("a.rego", "package main\n\ndeny contains \"x\" if {\n\t\tinput.ä\n}\n")]), @r"a.rego:4:9 E_POLICY_INVALID invalid character");
 }
+
+#[test]
+fn heads_are_moved_whatever_the_layout() {
+    let text = r#"package main
+import rego.v1
+
+# deny contains nothing
+deny contains sprintf("%s: {%s} # no comment", [
+	job.name, # a comment, with ] and "
+	`raw
+	"text`,
+]) if { # begins
+	some job in input.jobs # a } b
+	not job.off
+	# ends
+}
+
+level(x) := x.level # the level
+if x.level > 1
+else := x.other.level if {
+	x.other
+} else := "none" # nothing
+
+all[lower(job.name)] := {"a": job.level, "b": [y | y := job.level]} if some job in input.jobs
+
+deny contains l if { some job in input.jobs; l := concat("", [job.name, ":", format_int(level(job), 10)]) }
+
+deny contains input.jobs[i].name
+if {
+	input.jobs[i].level == 2
+}
+deny contains "all" if all.b.a == 2
+"#;
+    let mut module = load(&[("a.rego", text)]).0.expect("it is valid");
+    let loaded = module.engine.get_modules()[0].package.span.source.get_contents().clone();
+    for line in [
+        "level(x) := zzzzzzzzv if { zzzzzzzzv := [(x.level) | x.level > 1][_] } else := zzzzzzzzv if { zzzzzzzzv := [(x.other.level) | ",
+        "][_] } else := \"none\" # nothing",
+        "deny contains zzzzzzzzk if { zzzzzzzzk := [(sprintf(\"%s: {%s} # no comment\", [",
+        "deny contains l if { some job in input.jobs; l := concat(\"\", [job.name, \":\", format_int(level(job), 10)]) }",
+    ] {
+        assert!(loaded.lines().any(|it| it == line), "{line:?} is not in\n{loaded}");
+    }
+    let input =
+        json!({"jobs": [{"name": "B", "level": 2}, {"name": "c", "other": {"level": 7}}, {"off": true}, {"level": 1}]});
+    let expected = value(text, input.clone());
+    let lines = [r#"B","B: {raw\n\t\"text} # no comment","B:2","all","#, r#"c: {raw\n\t\"text} # no comment","c:7"]"#];
+    assert!(lines.iter().all(|it| expected.contains(it)), "{expected}");
+    assert_eq!(value(&text.replace('\n', "\r\n"), input).replace("\\r\\n", "\\n"), expected);
+}
