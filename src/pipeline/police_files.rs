@@ -9,7 +9,7 @@ use crate::place::Place;
 use crate::policy::{Group, Subject};
 use crate::render::{Content, OutputFile, RenderedTarget, Rendering};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many files the policies of one group look at.
@@ -114,7 +114,7 @@ impl Look<'_> {
             findings.push(Finding::warning(Code::POLICY_INVALID, message).at(&file.place).hint(hint));
         }
         let input = match file.sensitive {
-            true => redacted(&document, written, &mut Vec::new()),
+            true => redacted(&document, written, &self.plain_names(file), &mut Vec::new()),
             false => document.to_json(),
         };
         let source = Place::whole(&file.source);
@@ -135,6 +135,19 @@ impl Look<'_> {
         let OutputKind::Write { configuration, select, .. } = kind else { return None };
         let merged = &self.loaded.get(&configuration.value)?.configuration.as_ref()?.merged;
         merged.get(select.as_ref().map_or("", |it| it.value.as_str()))
+    }
+
+    /// Returns what says whether a key is known without opening a secret: it stands in the file's source as it is in the
+    /// repository, or in a configuration.
+    fn plain_names(&self, file: &OutputFile) -> impl Fn(&str) -> bool + use<> {
+        let blob = self.inputs.tree.find(&file.source).ok().flatten();
+        let bytes = blob.and_then(|it| self.inputs.tree.blob(&it.id).ok()).unwrap_or_default();
+        let source = String::from_utf8_lossy(&bytes).into_owned();
+        let mut names = BTreeSet::new();
+        for configuration in self.loaded.values().filter_map(|it| it.configuration.as_ref()) {
+            keys(&configuration.merged, &mut names);
+        }
+        move |key| names.contains(key) || source.contains(key)
     }
 
     fn read(&self, file: &OutputFile, format: Format) -> Result<Node, String> {
@@ -186,14 +199,25 @@ impl Look<'_> {
     }
 }
 
-/// Returns a document with `<redacted>` in place of every value that is not known to be plain.
-fn redacted(node: &Node, written: Option<&Node>, path: &mut Vec<String>) -> Json {
+fn keys(node: &Node, names: &mut BTreeSet<String>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|it| keys(it, names)),
+        Value::Map(map) => map.iter().for_each(|entry| {
+            names.insert(entry.key.clone());
+            keys(&entry.node, names);
+        }),
+        _ => {}
+    }
+}
+
+/// Returns a document with `<redacted>` in place of every value, and key, that is not known to be plain.
+fn redacted(node: &Node, written: Option<&Node>, is_plain: &dyn Fn(&str) -> bool, path: &mut Vec<String>) -> Json {
     match &node.value {
         Value::List(items) => {
             let mut all = Vec::new();
             for (idx, item) in items.iter().enumerate() {
                 path.push(idx.to_string());
-                all.push(redacted(item, written, path));
+                all.push(redacted(item, written, is_plain, path));
                 path.pop();
             }
             Json::Array(all)
@@ -202,7 +226,13 @@ fn redacted(node: &Node, written: Option<&Node>, path: &mut Vec<String>) -> Json
             let mut all = serde_json::Map::new();
             for entry in map.iter() {
                 path.push(entry.key.clone());
-                all.insert(entry.key.clone(), redacted(&entry.node, written, path));
+                let shown = redacted(&entry.node, written, is_plain, path);
+                let key = match is_plain(&entry.key) {
+                    true => entry.key.clone(),
+                    // Different keys stay different.
+                    false => format!("{REDACTED} {}", all.len()),
+                };
+                all.insert(key, shown);
                 path.pop();
             }
             Json::Object(all)
@@ -234,10 +264,10 @@ mod tests {
         {
             password.secret = true;
         }
-        let shown = redacted(&node(text), Some(&source), &mut Vec::new());
+        let shown = redacted(&node(text), Some(&source), &|_| true, &mut Vec::new());
         assert_eq!(shown, json!({"user": "app", "password": "<redacted>", "ports": [1, 2]}));
-        let shown = redacted(&node(text), None, &mut Vec::new());
+        let shown = redacted(&node(text), None, &|key| key != "ports", &mut Vec::new());
         let hidden = "<redacted>";
-        assert_eq!(shown, json!({"user": hidden, "password": hidden, "ports": [hidden, hidden]}));
+        assert_eq!(shown, json!({"user": hidden, "password": hidden, "<redacted> 2": [hidden, hidden]}));
     }
 }
