@@ -60,20 +60,27 @@ impl Policies {
 /// Adds a policy, in today's Rego or, as much of what is written for conftest still is, in that of before 1.0.
 fn add(engine: &mut Engine, path: &str, text: String, findings: &mut Findings) {
     let Err(error) = engine.add_policy(path.to_owned(), text.clone()) else { return };
-    engine.set_rego_v0(true);
-    let old = engine.add_policy(path.to_owned(), text.clone());
-    engine.set_rego_v0(false);
-    if let Err(old_error) = old {
-        let error = error.to_string();
-        let is_old_style = error.contains("`if` keyword is required");
-        let mut origins = Origins::default();
-        origins.add(path, &text, Draft::whole(&text));
-        let finding = problem(&if is_old_style { old_error.to_string() } else { error }, &origins);
-        findings.push(match cure(&finding, &text) {
-            Some(hint) => finding.hint(hint),
-            None => finding,
-        });
+    let error = error.to_string();
+    let is_old_style = error.contains("keyword is required");
+    // Of today's keywords in Rego of before, the engine complains on the terminal.
+    let is_of_today = !is_old_style && [" if {", " contains "].iter().any(|it| text.contains(it));
+    let mut old_error = None;
+    if !is_of_today {
+        engine.set_rego_v0(true);
+        old_error = engine.add_policy(path.to_owned(), text.clone()).err();
+        engine.set_rego_v0(false);
+        if old_error.is_none() {
+            return;
+        }
     }
+    let error = old_error.filter(|_| is_old_style).map_or(error, |it| it.to_string());
+    let mut origins = Origins::default();
+    origins.add(path, &text, Draft::whole(&text));
+    let finding = problem(&error, &origins);
+    findings.push(match cure(&finding, &text) {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    });
 }
 
 /// Returns the form that the engine understands, for what it does not and OPA does.

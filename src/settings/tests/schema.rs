@@ -16,6 +16,7 @@ repositories:
     url: https://git.example.org/site.git
     tag: "v*"
     environment: production
+    allow: {remotes: ["https://conf.example.org/shared/"]}
     auth: {token_file: t, username: u, ca_file: c}
     poll: 0
     verify: {mode: off}
