@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 /// How long a message may be, in characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
+/// How many definitions of a rule are named between the first and the last.
+const MAX_PLACES: usize = 6;
+
 /// One message of a rule, or what is wrong with the rule.
 pub(super) struct Answer {
     pub(super) finding: Finding,
@@ -69,18 +72,37 @@ impl Question {
             (false, true) => Finding::error(Code::POLICY, text),
             (false, false) => Finding::warning(Code::POLICY, text),
         };
-        let hint = message.get("hint").and_then(Json::as_str).map(str::to_owned);
+        let hint = message.get("hint").and_then(Json::as_str).map(str::to_owned).or_else(|| self.places());
         let path = message.get("path").and_then(steps);
         Answer { finding: self.at(Finding { hint, ..finding }), path, is_late: false }
     }
 
-    /// Adds the rule's name and place.
+    /// Adds the rule's name and place; of one that is defined several times the file, when that is one.
     pub(super) fn at(&self, finding: Finding) -> Finding {
         let finding = finding.rule(full_name(&self.package, &self.name));
-        match &self.place {
-            Some(place) => finding.at(place),
-            None => finding,
+        match self.places.as_slice() {
+            [place] => finding.at(place),
+            [first, rest @ ..] if rest.iter().all(|it| it.file == first.file) => finding.at(&Place::whole(&first.file)),
+            _ => finding,
         }
+    }
+
+    /// Returns in words where a rule is that is defined several times: nobody knows which of them it was.
+    fn places(&self) -> Option<String> {
+        let [first, rest @ ..] = self.places.as_slice() else { return None };
+        let (last, middle) = rest.split_last()?;
+        let mut text = format!("`{}` says so, at {first}", full_name(&self.package, &self.name));
+        let mut file = &first.file;
+        let shown = middle.iter().take(MAX_PLACES).map(|it| (", ", it)).chain([(" or ", last)]);
+        for (between, place) in shown {
+            text.push_str(between);
+            match place.file == *file {
+                true => text.push_str(&format!("{}:{}", place.line, place.column)),
+                false => text.push_str(&place.to_string()),
+            }
+            file = &place.file;
+        }
+        Some(text)
     }
 }
 

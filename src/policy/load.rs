@@ -168,14 +168,13 @@ fn sort(engine: &mut Engine, packages: &Packages) -> Sorted {
             sorted.unasked.push(rule);
             continue;
         }
-        match sorted.questions.iter_mut().find(|it| it.package == rule.package && it.name == rule.name) {
-            Some(question) => question.place = None,
-            None => {
-                let RuleName { package, name, place, .. } = rule;
-                sorted.questions.push(Question { package, name, refuses, place: Some(place) });
-            }
+        let RuleName { package, name, place, .. } = rule;
+        match sorted.questions.iter_mut().find(|it| it.package == package && it.name == name) {
+            Some(question) => question.places.push(place),
+            None => sorted.questions.push(Question { package, name, refuses, places: vec![place] }),
         }
     }
+    sorted.questions.iter_mut().for_each(|it| it.places.sort());
     sorted.questions.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
     sorted
 }

@@ -83,8 +83,8 @@ struct Question {
     name: String,
     /// Whether its messages refuse the revision.
     refuses: bool,
-    /// Where it is, when it is in one place.
-    place: Option<Place>,
+    /// Where its definitions are.
+    places: Vec<Place>,
 }
 
 impl Policies {

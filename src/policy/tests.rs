@@ -65,6 +65,23 @@ fn what_cannot_be_read_is_reported_with_file_and_line() {
 }
 
 #[test]
+fn a_message_of_a_rule_that_is_defined_several_times_names_its_places() {
+    let one =
+        main_rule("deny contains \"a\" if input.a\n\ndeny contains {\"msg\": \"b\", \"hint\": \"own\"} if input.b\n");
+    let other = main_rule("deny contains \"c\" if input.c");
+    let input = json!({"a": true, "b": true, "c": true});
+    insta::assert_snapshot!(ask(&[("a.rego", &one)], input.clone()), @r"
+    a.rego E_POLICY a [`main.deny` says so, at a.rego:3:1 or 5:1]
+    a.rego E_POLICY b [own]
+    ");
+    insta::assert_snapshot!(ask(&[("b.rego", &other), ("a.rego", &one)], input), @r"
+    E_POLICY a [`main.deny` says so, at a.rego:3:1, 5:1 or b.rego:3:1]
+    E_POLICY c [`main.deny` says so, at a.rego:3:1, 5:1 or b.rego:3:1]
+    E_POLICY b [own]
+    ");
+}
+
+#[test]
 fn a_rule_that_cannot_be_evaluated_is_an_error_and_the_others_are_asked() {
     let text = "deny_a contains \"a\" if { startswith(input.port, \"x\") }\n\
                 deny_c contains \"c\" if { time.now_ns() > 0 }\n\
