@@ -185,7 +185,8 @@ fn rego_of_before_1_0_works_beside_that_of_today() {
     ];
     assert_eq!(
         ask(&files, json!({"port": 80})),
-        " E_POLICY new\n E_POLICY old\n(warning) imports.rego:4:1 E_POLICY future"
+        " E_POLICY new [`main.deny` says so, at new.rego:3:1 or old.rego:3:1]\n \
+         E_POLICY old [`main.deny` says so, at new.rego:3:1 or old.rego:3:1]\n(warning) imports.rego:4:1 E_POLICY future"
     );
 }
 

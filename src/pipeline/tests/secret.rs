@@ -190,11 +190,11 @@ targets:
     let told = list(&opened_by(KEY, World::manifest(rest, &files)).run().1).join("\n");
     assert!(!CANARIES.iter().any(|it| told.contains(it)), "{told}");
     insta::assert_snapshot!(told, @r#"
-     E_POLICY <redacted> (in `app/all.json`)
-     E_POLICY Secret (in `app/all.json`)
+    policies/a.rego E_POLICY <redacted> (in `app/all.json`) (`main.deny` says so, at policies/a.rego:3:1 or 4:1)
+    policies/a.rego E_POLICY Secret (in `app/all.json`) (`main.deny` says so, at policies/a.rego:3:1 or 4:1)
     policies/a.rego:5:1 warning E_POLICY apiVersion data kind metadata stringData type (in `app/all.json`) | warn contains concat(" ", object.keys(input)) if true
     headfast.yaml:11:9 warning E_POLICY_INVALID policies do not see the values of `app/t.yaml`: it holds secrets, and which is not known (make it with `write`, of which only the secret values are hidden, or leave it out with `match`) | - {template: t.yaml.j2, to: t.yaml, configuration: app}
-     E_POLICY <redacted> (in `app/t.yaml`)
+    policies/a.rego E_POLICY <redacted> (in `app/t.yaml`) (`main.deny` says so, at policies/a.rego:3:1 or 4:1)
     policies/a.rego:5:1 warning E_POLICY <redacted> 2 kind pass (in `app/t.yaml`) | warn contains concat(" ", object.keys(input)) if true
     "#);
 }

@@ -208,5 +208,6 @@ fn what_is_negated_goes_through_nothing() {
         ("b.rego", "package lib\nimport rego.v1\nnames.y := 1\n"),
     ];
     let told = ask(&files, json!({"l": [{"a": 1}], "m": [{}]}));
-    assert_eq!(told.replace(" E_POLICY ", ""), "a\nb\nc\nd\ne\nf");
+    let messages: Vec<&str> = told.lines().filter_map(|it| it.split("E_POLICY ").nth(1)?.split(' ').next()).collect();
+    assert_eq!(messages, ["a", "b", "c", "d", "e", "f"]);
 }
